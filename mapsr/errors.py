@@ -1,0 +1,78 @@
+"""The errors that mapsr raises on purpose: each message is one sentence a user can act on."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class MapsrError(Exception):
+    """Base of all errors that the command line shows as one sentence, without a trace."""
+
+
+class ConfigError(MapsrError):
+    """A setting is unknown, out of range, or contradicts another one."""
+
+
+class RasterError(MapsrError):
+    """A raster is missing, unreadable, has no CRS, or does not fit its neighbours."""
+
+
+class LegendError(MapsrError):
+    """A legend or crosswalk is unknown, incomplete, or names a class that does not exist."""
+
+
+class DataError(MapsrError):
+    """A set of scenes can't be used as it is: nothing found, no overlap, nothing labelled."""
+
+
+class WeightsError(MapsrError):
+    """Weights are absent, damaged, or belong to another architecture."""
+
+
+class PromptError(MapsrError):
+    """Class prompts can't be built or loaded."""
+
+
+def near_match(name: str, choices: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the choice nearest to a mistyped name, else "".
+
+    Args:
+        name: what the user wrote.
+        choices: what would have been valid.
+    """
+    found = get_close_matches(name, list(choices), n=1, cutoff=0.5)
+    return f" Did you mean '{found[0]}'?" if found else ""
+
+
+def require_choice(value: str, choices: Iterable[str], what: str) -> str:
+    """Return ``value`` if it is one of ``choices``.
+
+    Raises:
+        ConfigError: it is not; the message lists the choices and the nearest one.
+    """
+    choices = sorted(choices)
+    if value not in choices:
+        listed = ", ".join(choices)
+        raise ConfigError(
+            f"{what} is '{value}', expected one of {listed}.{near_match(value, choices)}"
+        )
+    return value
+
+
+def require_range(
+    value: float,
+    what: str,
+    *,
+    low: float = 0.0,
+    high: float = float("inf"),
+    open_low: bool = False,
+) -> float:
+    """Return ``value`` if low <= value <= high (low < value with ``open_low``).
+
+    Raises:
+        ConfigError: it is outside (NaN included).
+    """
+    inside = (value > low if open_low else value >= low) and value <= high
+    if not inside:
+        bracket = "(" if open_low else "["
+        raise ConfigError(f"{what} is {value}, expected a number in {bracket}{low:g}, {high:g}].")
+    return value
