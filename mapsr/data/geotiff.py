@@ -1,0 +1,209 @@
+"""Scenes from GeoTIFFs: found by patterns of file names, or listed in a CSV table."""
+
+import csv
+import glob
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path, PurePosixPath
+
+from mapsr.data.scenes import Scene, Scenes
+from mapsr.errors import ConfigError, DataError, require_range
+from mapsr.settings import choice
+
+_SCENE = "{scene}"
+
+
+@choice("data", "geotiff")
+@dataclass(frozen=True)
+class GeoTiffSettings:
+    """Scenes that lie as GeoTIFFs in a folder.
+
+    Raises:
+        ConfigError: both or neither of ``image`` and ``table`` are set; ``coarse`` or ``truth``
+            comes with ``table``; a pattern is absolute or does not hold ``{scene}`` exactly once;
+            or a number is out of range.
+    """
+
+    root: str = "???"
+    """Folder of the data set."""
+    image: str | None = None
+    """Pattern of the images relative to root, for example ``*/{scene}_image.tif``; ``{scene}``
+    stands for the scene's name, ``*`` for any text and ``**`` for any folders."""
+    coarse: str | None = None
+    """Pattern of the coarse products; null: there are none."""
+    truth: str | None = None
+    """Pattern of the truth; null: there is none."""
+    table: str | None = None
+    """CSV file relative to root that lists the scenes instead of patterns: columns image_fn,
+    label_fn (coarse product) and truth_fn, paths relative to the file's folder; all but image_fn
+    may be empty or absent. A scene is called as its image without the suffix."""
+    fit: str | None = None
+    """Pattern of the images, as paths relative to root, to fit on, for example ``train/*``; here
+    ``*`` matches folders too; null: all."""
+    score: str | None = None
+    """Pattern of the images to map and score; null: all."""
+    scale: float = 255.0
+    """Raw value that becomes 1: 255 for images of bytes, 10000 for Sentinel-2 reflectance."""
+    bands: int | None = None
+    """How many leading bands to read; null: all. A last band that is marked as alpha is read as
+    image (near infrared often is) unless it is left out here, which makes it a mask."""
+
+    def __post_init__(self) -> None:
+        if (self.image is None) == (self.table is None):
+            got = "neither is" if self.image is None else "both are"
+            raise ConfigError(f"Set data.image or data.table: {got} set, expected one of them.")
+        for key in ("image", "coarse", "truth"):
+            pattern = getattr(self, key)
+            if pattern is None:
+                continue
+            if self.table is not None:
+                raise ConfigError(
+                    f"data.{key} and data.table are both set, but the table names the files; "
+                    f"remove data.{key}."
+                )
+            if pattern.count(_SCENE) != 1 or PurePosixPath(pattern).is_absolute():
+                raise ConfigError(
+                    f"data.{key} is '{pattern}', expected a pattern relative to data.root that "
+                    f"holds {_SCENE} exactly once, for example */{_SCENE}_{key}.tif."
+                )
+        require_range(self.scale, "data.scale", open_low=True)
+        if self.bands is not None:
+            require_range(self.bands, "data.bands", low=1)
+
+
+def find_scenes(settings: GeoTiffSettings) -> Scenes:
+    """Find the scenes of a data set, sorted by the path of their image.
+
+    Raises:
+        DataError: root is no folder; no image is found; a scene has no or several files for a
+            pattern; two scenes have the same name; the table is missing or malformed; or ``fit``
+            or ``score`` selects no scene.
+    """
+    root = Path(settings.root)
+    if not root.is_dir():
+        raise DataError(f"data.root is '{root}', expected a folder that exists; check the path.")
+    scenes = _matched(root, settings) if settings.table is None else _listed(root, settings.table)
+    scenes.sort(key=lambda scene: scene.image)
+    _require_unique(scenes)
+    return Scenes(
+        fit=_selected(scenes, root, "fit", settings.fit),
+        score=_selected(scenes, root, "score", settings.score),
+    )
+
+
+def _matched(root: Path, settings: GeoTiffSettings) -> list[Scene]:
+    """Return the scenes whose images match the pattern."""
+    pattern = str(settings.image)
+    expression = _expression(pattern)
+    names = {
+        path: match["scene"]
+        for path in root.glob(pattern.replace(_SCENE, "*"))
+        if (match := expression.fullmatch(path.relative_to(root).as_posix())) and path.is_file()
+    }
+    if not names:
+        raise DataError(
+            f"No image in {root} matches data.image '{pattern}', expected at least one; "
+            "check data.root and the pattern."
+        )
+    return [
+        Scene(
+            name,
+            path,
+            _layer(root, "coarse", settings.coarse, name),
+            _layer(root, "truth", settings.truth, name),
+        )
+        for path, name in names.items()
+    ]
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
+    """Translate a pattern to a regular expression with the group ``scene``."""
+    parts = {"**/": "(?:[^/]+/)*", "*": "[^/]*", "?": "[^/]", _SCENE: "(?P<scene>[^/]+)"}
+    tokens = re.split(r"(\*\*/|\*|\?|\{scene\})", pattern)
+    return re.compile("".join(parts.get(token) or re.escape(token) for token in tokens))
+
+
+def _layer(root: Path, key: str, pattern: str | None, scene: str) -> Path | None:
+    """Return the one file of a scene that matches the pattern of a layer."""
+    if pattern is None:
+        return None
+    wanted = pattern.replace(_SCENE, glob.escape(scene))
+    found = sorted(path for path in root.glob(wanted) if path.is_file())
+    if len(found) != 1:
+        got = ", ".join(str(path.relative_to(root)) for path in found) or "none"
+        raise DataError(
+            f"data.{key} '{pattern}' must match one file for scene '{scene}' in {root}, "
+            f"got {got}; correct the pattern or the folder."
+        )
+    return found[0]
+
+
+def _listed(root: Path, table: str) -> list[Scene]:
+    """Return the scenes of a CSV table."""
+    path = root / table
+    if not path.is_file():
+        raise DataError(f"data.table is '{path}', expected a CSV file that exists.")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file)
+            columns = reader.fieldnames or []
+            rows = [(reader.line_num, row) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path} is no CSV file in UTF-8: {error}; save it as such.") from error
+    if "image_fn" not in columns:
+        raise DataError(
+            f"{path} has the columns {', '.join(columns) or '(none)'}, expected image_fn and, "
+            f"where there are such files, label_fn and truth_fn."
+        )
+    scenes = [_row_scene(path, line, row) for line, row in rows]
+    if not scenes:
+        raise DataError(f"{path} lists no scene, expected at least one row below the columns.")
+    return scenes
+
+
+def _row_scene(path: Path, line: int, row: dict[str, str | None]) -> Scene:
+    """Return the scene of one row of a table."""
+    files: dict[str, Path | None] = {}
+    for column in ("image_fn", "label_fn", "truth_fn"):
+        value = (row.get(column) or "").strip()
+        files[column] = path.parent / value if value else None
+    image = files["image_fn"]
+    if image is None:
+        raise DataError(f"{path} has no image_fn in line {line}, expected the path of an image.")
+    return Scene(image.stem, image, files["label_fn"], files["truth_fn"])
+
+
+def _require_unique(scenes: Sequence[Scene]) -> None:
+    """Raise DataError where two scenes have the same name."""
+    name, times = Counter(scene.name for scene in scenes).most_common(1)[0]
+    if times > 1:
+        images = ", ".join(str(scene.image) for scene in scenes if scene.name == name)
+        raise DataError(
+            f"{times} scenes are called '{name}' ({images}), expected each name once; rename the "
+            "files, or put the part that differs into {scene}."
+        )
+
+
+def _selected(
+    scenes: Sequence[Scene], root: Path, key: str, pattern: str | None
+) -> tuple[Scene, ...]:
+    """Return the scenes whose image, as a path relative to root, matches."""
+    paths = [_relative(scene.image, root) for scene in scenes]
+    chosen = tuple(
+        scene
+        for scene, path in zip(scenes, paths, strict=True)
+        if pattern is None or fnmatchcase(path, pattern)
+    )
+    if not chosen:
+        raise DataError(
+            f"data.{key} '{pattern}' selects none of the {len(scenes)} scenes, expected a pattern "
+            f"that matches paths such as '{paths[0]}'."
+        )
+    return chosen
+
+
+def _relative(path: Path, root: Path) -> str:
+    return (path.relative_to(root) if path.is_relative_to(root) else path).as_posix()

@@ -1,0 +1,188 @@
+"""A coarse land-cover product of a landscape, wrong in the ways that real ones are.
+
+It lies on a grid of another CRS, is shifted against the image, older than it, mixed within its
+cells, generous with developed land, and confuses classes here and there. Codes are NLCD's.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from affine import Affine
+from numpy.typing import NDArray
+from rasterio.crs import CRS
+from rasterio.warp import transform, transform_bounds
+
+from mapsr.data.landscape import Cover, Crop, Landscape
+from mapsr.data.landscape.canvas import Mask, smooth_noise
+from mapsr.geo import Grid
+
+CELL = 30
+"""Metres of a cell's side."""
+CONUS_ALBERS = CRS.from_epsg(5070)
+"""The CRS that the national product comes in."""
+CONFUSED_SHARE = 0.04
+"""Of the cells: the product's other faults leave this much to plain confusion."""
+_SAMPLES = 10
+"""Points along a cell's side: every 3 m, a third of a house."""
+_DAMP = 18
+"""Metres from the water, on average, within which a cell of trees or reed counts as wetland."""
+_CONFUSIONS = {
+    11: (90, 95),
+    21: (71, 81),
+    22: (21, 23),
+    23: (22, 24),
+    24: (23, 31),
+    31: (22, 82),
+    41: (43, 52),
+    42: (11, 43),
+    43: (41, 71),
+    52: (71, 41),
+    71: (52, 81),
+    81: (41, 21),
+    82: (31, 81),
+    90: (41, 11),
+    95: (90, 71),
+}
+"""What a cell is mistaken for, by its code."""
+
+Codes = NDArray[np.uint8]
+Shares = NDArray[np.floating]
+
+
+def make_coarse_product(
+    landscape: Landscape, image_grid: Grid, generator: np.random.Generator
+) -> tuple[Codes, Grid]:
+    """Map a landscape in cells of 30 m.
+
+    Args:
+        landscape: what there is, margin included.
+        image_grid: where its image lies, in a projected CRS of metres.
+        generator: the only source of randomness.
+
+    Returns:
+        NLCD codes, uint8 (h, w), and the grid of the cells in EPSG:5070, which covers the image
+        and about a cell more.
+    """
+    grid = coarse_grid(image_grid)
+    points = _footprints(grid, landscape, image_grid, _half_a_cell(generator))
+    codes = _classify(landscape, points, generator)
+    return _confuse(codes, generator), grid
+
+
+def coarse_grid(image_grid: Grid) -> Grid:
+    """Return the cells of 30 m in EPSG:5070 that cover an image and a cell around it.
+
+    Cells of all scenes lie on one lattice, as those of one product do.
+    """
+    left, bottom, right, top = transform_bounds(image_grid.crs, CONUS_ALBERS, *image_grid.bounds)
+    west, north = (np.floor(left / CELL) - 1) * CELL, (np.ceil(top / CELL) + 1) * CELL
+    width = int(np.ceil(right / CELL) + 1 - west / CELL)
+    height = int(north / CELL - np.floor(bottom / CELL) + 1)
+    return Grid(CONUS_ALBERS, Affine(CELL, 0, west, 0, -CELL, north), height, width)
+
+
+def _half_a_cell(generator: np.random.Generator) -> tuple[float, float]:
+    """Draw the (x, y) in metres by which the whole product is displaced."""
+    angle = generator.uniform(0, 2 * np.pi)
+    length = CELL / 2 * generator.uniform(0.6, 1.0)
+    return float(length * np.cos(angle)), float(length * np.sin(angle))
+
+
+def _footprints(
+    grid: Grid, landscape: Landscape, image_grid: Grid, shift: tuple[float, float]
+) -> NDArray[np.int64]:
+    """Return the canvas pixels that each cell sees.
+
+    Returns:
+        Indices into the flattened canvas, int64 (h, w, points). Points beyond the canvas see its
+        edge: such cells lie off the image.
+    """
+    steps = (np.arange(_SAMPLES) + 0.5) / _SAMPLES
+    columns = np.add.outer(np.arange(grid.width), steps).ravel()
+    rows = np.add.outer(np.arange(grid.height), steps).ravel()
+    x, y = np.meshgrid(grid.transform.c + CELL * columns, grid.transform.f - CELL * rows)
+    eastings, northings = transform(
+        grid.crs, image_grid.crs, (x + shift[0]).ravel(), (y + shift[1]).ravel()
+    )
+    canvas = landscape.canvas
+    column = (np.asarray(eastings) - image_grid.transform.c) / image_grid.transform.a
+    row = (np.asarray(northings) - image_grid.transform.f) / image_grid.transform.e
+    height, width = canvas.shape
+    column = np.clip(np.floor(column) + canvas.margin, 0, width - 1)
+    row = np.clip(np.floor(row) + canvas.margin, 0, height - 1)
+    points: NDArray[np.int64] = (row * width + column).astype(np.int64)
+    blocks = points.reshape(grid.height, _SAMPLES, grid.width, _SAMPLES)
+    return blocks.transpose(0, 2, 1, 3).reshape(grid.height, grid.width, -1)
+
+
+def _classify(
+    landscape: Landscape, points: NDArray[np.int64], generator: np.random.Generator
+) -> Codes:
+    """Give each cell the code of what its points saw at the earlier date."""
+    cover = landscape.earlier_cover().ravel()[points]
+    share = {kind: np.mean(cover == kind, axis=-1) for kind in Cover}
+    damp = landscape.terrain.shore.ravel()[points].mean(axis=-1) < _DAMP
+    shrubby = generator.random(damp.shape) < 0.6
+    forest = _forest(landscape.woods.conifer.ravel()[points].mean(axis=-1))
+    farmland = _farmland(landscape.terrain.crop.ravel()[points])
+    return prevailing_code(share, damp, shrubby, forest, farmland)
+
+
+def prevailing_code(
+    share: Mapping[Cover, Shares], damp: Mask, shrubby: Mask, forest: Codes, farmland: Codes
+) -> Codes:
+    """Give each cell the NLCD code of what prevails in it; developed land goes before the rest.
+
+    Args:
+        share: of each cover in a cell, 0 to 1, (h, w) each.
+        damp: whether a cell lies at a river or pond, (h, w).
+        shrubby: whether a wood's edge in a cell counts as shrub, (h, w).
+        forest: code for a cell of trees, (h, w).
+        farmland: code for a cell of low vegetation, (h, w).
+    """
+    impervious = share[Cover.IMPERVIOUS] + share[Cover.ROAD]
+    water, trees = share[Cover.WATER], share[Cover.TREE]
+    green = np.maximum(trees, share[Cover.LOW])
+    codes = np.select(
+        [
+            water > np.maximum(impervious, trees + share[Cover.LOW] + share[Cover.BARREN]),
+            impervious >= 0.8,
+            impervious >= 0.5,
+            impervious >= 0.2,
+            impervious >= 0.05,
+            share[Cover.BARREN] > green,
+            damp & (trees > 0.4),
+            damp & (water > 0.15),
+            trees > 0.5,
+            shrubby & (trees > 0.35),
+        ],
+        [11, 24, 23, 22, 21, 31, 90, 95, forest.astype(int), 52],
+        farmland.astype(int),
+    )
+    return codes.astype(np.uint8)
+
+
+def _forest(conifer: Shares) -> Codes:
+    """Return deciduous, mixed or evergreen forest."""
+    return np.select([conifer < -0.3, conifer < 0.3], [41, 43], 42).astype(np.uint8)
+
+
+def _farmland(crop: NDArray[np.uint8]) -> Codes:
+    """Return grassland, pasture or crops by what most points of a cell grow."""
+    grass = np.mean(crop == Crop.MEADOW, axis=-1)
+    pasture = np.mean((crop == Crop.PASTURE) | (crop == Crop.HAY), axis=-1)
+    crops = 1 - grass - pasture
+    most = [crops >= np.maximum(grass, pasture), pasture >= grass]
+    return np.select(most, [82, 81], 71).astype(np.uint8)
+
+
+def _confuse(codes: Codes, generator: np.random.Generator) -> Codes:
+    """Mistake patches of cells for a class that looks alike."""
+    patches = smooth_noise(codes.shape, 7, generator)
+    wrong = patches > np.quantile(patches, 1 - CONFUSED_SHARE)
+    which = generator.integers(0, 2, codes.shape)
+    mistaken = codes.copy()
+    for code, others in _CONFUSIONS.items():
+        here = wrong & (codes == code)
+        mistaken[here] = np.array(others, dtype=np.uint8)[which[here]]
+    return mistaken

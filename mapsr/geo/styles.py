@@ -1,0 +1,81 @@
+"""Side files of a label map: its class names and colours for GDAL and for QGIS."""
+
+from pathlib import Path
+from xml.etree import ElementTree
+
+from mapsr.files import write_text
+from mapsr.legends import Legend
+
+# numbers that GDAL gives to the type and the usage of a column (gdal.h: GDALRATFieldType,
+# GDALRATFieldUsage)
+_INTEGER, _STRING = 0, 2
+_COLUMNS = (
+    ("Value", _INTEGER, 5),
+    ("Class", _STRING, 2),
+    ("Red", _INTEGER, 6),
+    ("Green", _INTEGER, 7),
+    ("Blue", _INTEGER, 8),
+)
+
+
+def write_attribute_table(path: Path, legend: Legend) -> Path:
+    """Write class names and colours beside a label map as GDAL's ``PATH.aux.xml``.
+
+    Args:
+        path: the label map.
+        legend: its classes; a pixel holds the index of a class.
+
+    Returns:
+        The path of the side file.
+    """
+    dataset = ElementTree.Element("PAMDataset")
+    band = ElementTree.SubElement(dataset, "PAMRasterBand", band="1")
+    names = ElementTree.SubElement(band, "CategoryNames")
+    for name in legend.names:
+        ElementTree.SubElement(names, "Category").text = name
+    table = ElementTree.SubElement(band, "GDALRasterAttributeTable", tableType="thematic")
+    for number, (title, kind, usage) in enumerate(_COLUMNS):
+        column = ElementTree.SubElement(table, "FieldDefn", index=str(number))
+        ElementTree.SubElement(column, "Name").text = title
+        ElementTree.SubElement(column, "Type").text = str(kind)
+        ElementTree.SubElement(column, "Usage").text = str(usage)
+    for index, land_class in enumerate(legend.classes):
+        row = ElementTree.SubElement(table, "Row", index=str(index))
+        for value in (index, land_class.name, *land_class.color):
+            ElementTree.SubElement(row, "F").text = str(value)
+    return _write(path.with_name(path.name + ".aux.xml"), dataset)
+
+
+def write_qgis_style(path: Path, legend: Legend) -> Path:
+    """Write a paletted style beside a label map as ``.qml``, which QGIS takes up by itself.
+
+    Args:
+        path: the label map.
+        legend: its classes; a pixel holds the index of a class.
+
+    Returns:
+        The path of the style.
+    """
+    style = ElementTree.Element("qgis", styleCategories="Symbology")
+    pipe = ElementTree.SubElement(style, "pipe")
+    renderer = ElementTree.SubElement(
+        pipe, "rasterrenderer", type="paletted", band="1", opacity="1", alphaBand="-1"
+    )
+    palette = ElementTree.SubElement(renderer, "colorPalette")
+    for index, land_class in enumerate(legend.classes):
+        red, green, blue = land_class.color
+        ElementTree.SubElement(
+            palette,
+            "paletteEntry",
+            value=str(index),
+            color=f"#{red:02x}{green:02x}{blue:02x}",
+            label=land_class.name,
+            alpha="255",
+        )
+    return _write(path.with_suffix(".qml"), style)
+
+
+def _write(path: Path, root: ElementTree.Element) -> Path:
+    ElementTree.indent(root)
+    write_text(path, ElementTree.tostring(root, encoding="unicode") + "\n")
+    return path

@@ -1,0 +1,22 @@
+"""Legends: the classes of products, their colours, and crosswalks between them."""
+
+from mapsr.legends.crosswalk import Crosswalk
+from mapsr.legends.legend import MASKED, NODATA, LandClass, Legend
+from mapsr.legends.library import (
+    crosswalk_names,
+    legend_names,
+    load_crosswalk,
+    load_legend,
+)
+
+__all__ = [
+    "MASKED",
+    "NODATA",
+    "Crosswalk",
+    "LandClass",
+    "Legend",
+    "crosswalk_names",
+    "legend_names",
+    "load_crosswalk",
+    "load_legend",
+]

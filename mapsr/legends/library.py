@@ -1,0 +1,181 @@
+"""Loading legends and crosswalks from YAML, the package's own or a user's."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from mapsr.errors import LegendError, near_match
+from mapsr.legends.crosswalk import Crosswalk
+from mapsr.legends.legend import NODATA, LandClass, Legend
+
+_PRODUCTS = Path(__file__).parent / "products"
+_CROSSWALKS = Path(__file__).parent / "crosswalks"
+
+_LEGEND_KEYS: dict[str, type] = {
+    "name": str,
+    "title": str,
+    "source": str,
+    "nodata": list,
+    "classes": list,
+}
+_CLASS_KEYS: dict[str, type] = {"code": int, "name": str, "color": list, "target": str}
+_CROSSWALK_KEYS: dict[str, type] = {"name": str, "title": str, "products": dict}
+_WORDS = {str: "text", int: "an integer", list: "a list", dict: "a mapping"}
+
+
+def legend_names() -> tuple[str, ...]:
+    """Return the names of the package's legends."""
+    return _names(_PRODUCTS)
+
+
+def crosswalk_names() -> tuple[str, ...]:
+    """Return the names of the package's crosswalk presets."""
+    return _names(_CROSSWALKS)
+
+
+def load_legend(name_or_path: str) -> Legend:
+    """Load a legend and check it.
+
+    Args:
+        name_or_path: a legend of the package, or a YAML file of the same form.
+
+    Raises:
+        LegendError: there is no such legend, the file is no such YAML, a key is unknown, missing
+            or of another type, or the classes contradict each other (see ``Legend``).
+    """
+    path = _find(name_or_path, _PRODUCTS, "legend")
+    entries = _read(path, _LEGEND_KEYS)
+    nodata = _integers(path, "nodata", entries["nodata"])
+    records = [_checked(path, record, _CLASS_KEYS) for record in entries["classes"]]
+    colors = [_color(path, record["color"]) for record in records]
+    try:
+        classes = tuple(
+            LandClass(record["code"], record["name"], color, record.get("target"))
+            for record, color in zip(records, colors, strict=True)
+        )
+        return Legend(
+            entries["name"], entries["title"], entries["source"], classes, nodata=frozenset(nodata)
+        )
+    except LegendError as error:
+        raise LegendError(f"{path}: {error}") from error
+
+
+def load_crosswalk(preset: str, source: Legend, target: Legend) -> Crosswalk:
+    """Build the crosswalk from a product to a target legend under a preset.
+
+    Every class of the product stands for its own ``target``, except where the preset says
+    otherwise for a product of that name.
+
+    Args:
+        preset: a preset of the package (``paraformer``, ``mapsr``, ``robinson``), or a YAML file
+            of the same form.
+        source: legend of the product.
+        target: legend of the map.
+
+    Raises:
+        LegendError: there is no such preset, it names a code that the product has not, a class
+            stands for one that the target has not, or no class stands for any.
+    """
+    path = _find(preset, _CROSSWALKS, "crosswalk")
+    entries = _read(path, _CROSSWALK_KEYS)
+    changes = entries["products"].get(source.name, {})
+    if not isinstance(changes, dict):
+        raise LegendError(
+            f"{path}: '{source.name}' is {changes!r}, expected {{code: target class}}."
+        )
+    for code in changes:
+        if code not in source.codes:
+            raise LegendError(
+                f"{path}: code {code!r} is not in legend '{source.name}', expected one of "
+                f"{', '.join(map(str, source.codes))}."
+            )
+    table = []
+    for item in source.classes:
+        origin = path if item.code in changes else f"Legend '{source.name}'"
+        name = changes.get(item.code, item.target)
+        table.append(NODATA if name is None else _target_index(origin, item.name, name, target))
+    if all(index == NODATA for index in table):
+        raise LegendError(
+            f"{path}: no class of legend '{source.name}' stands for a class of "
+            f"'{target.name}'; give its classes a target."
+        )
+    return Crosswalk(entries["name"], source, target, tuple(table))
+
+
+def _names(folder: Path) -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in folder.glob("*.yaml")))
+
+
+def _find(name_or_path: str, folder: Path, what: str) -> Path:
+    """Return the file of the package called so, or the user's own."""
+    own = Path(name_or_path)
+    if own.suffix in (".yaml", ".yml"):
+        if not own.is_file():
+            raise LegendError(f"There is no {what} file {own}; check the path.")
+        return own
+    names = _names(folder)
+    if name_or_path not in names:
+        raise LegendError(
+            f"There is no {what} '{name_or_path}', expected one of {', '.join(names)} or a .yaml "
+            f"file of your own.{near_match(name_or_path, names)}"
+        )
+    return folder / f"{name_or_path}.yaml"
+
+
+def _read(path: Path, keys: Mapping[str, type]) -> dict[str, Any]:
+    """Return the checked content of a YAML file."""
+    try:
+        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise LegendError(f"{path} is not valid YAML: {error}") from error
+    return _checked(path, entries, keys)
+
+
+def _checked(path: Path, entries: object, keys: Mapping[str, type]) -> dict[str, Any]:
+    """Return ``entries`` if it is a mapping that holds exactly ``keys``, of their types."""
+    if not isinstance(entries, dict):
+        raise LegendError(f"{path}: got {entries!r}, expected the keys {', '.join(keys)}.")
+    for key in entries:
+        if key not in keys:
+            raise LegendError(
+                f"{path}: unknown key '{key}', expected one of {', '.join(keys)}."
+                f"{near_match(str(key), keys)}"
+            )
+    for key, kind in keys.items():
+        value = entries.get(key)
+        # only a class may go without: it is then left out of every map
+        if type(value) is not kind and not (key == "target" and value is None):
+            raise LegendError(
+                f"{path}: '{key}' is {value!r} in {entries.get('name', 'the file')!r}, "
+                f"expected {_WORDS[kind]}."
+            )
+    return entries
+
+
+def _integers(path: Path, key: str, values: list[object]) -> tuple[int, ...]:
+    """Return a list of YAML as integers."""
+    numbers = tuple(value for value in values if type(value) is int)
+    if len(numbers) != len(values):
+        raise LegendError(f"{path}: '{key}' is {values}, expected integers.")
+    return numbers
+
+
+def _color(path: Path, values: list[object]) -> tuple[int, int, int]:
+    """Return a list of YAML as red, green and blue."""
+    if len(values) != 3:
+        raise LegendError(f"{path}: 'color' is {values}, expected red, green and blue.")
+    red, green, blue = _integers(path, "color", values)
+    return red, green, blue
+
+
+def _target_index(origin: Path | str, name: str, target_name: object, target: Legend) -> int:
+    """Return the index of the class of ``target`` that class ``name`` stands for."""
+    if target_name not in target.names:
+        raise LegendError(
+            f"{origin}: class '{name}' stands for '{target_name}', expected one of the classes "
+            f"{', '.join(target.names)} of legend '{target.name}' or null."
+            f"{near_match(str(target_name), target.names)}"
+        )
+    return target.names.index(str(target_name))

@@ -1,0 +1,22 @@
+"""Fixtures for the whole tests tree."""
+
+import os
+from pathlib import Path
+
+import pytest
+from make_scenes import make_scene_folder
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Folder with the real imagery (data/) and weights (weights/); skips where there is none."""
+    folder = os.environ.get("MAPSR_SHARED")
+    if not folder:
+        pytest.skip("needs real imagery or weights, and MAPSR_SHARED is not set")
+    return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def scene_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Miniature data set {train,val}/{scene}_{naip,nlcd_30m,cclc}.tif; not to be written to."""
+    return make_scene_folder(tmp_path_factory.mktemp("scenes"))
