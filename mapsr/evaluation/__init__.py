@@ -1,0 +1,7 @@
+"""From predicted and true labels to counts, scores and their intervals."""
+
+from mapsr.evaluation.confusion import Confusion
+from mapsr.evaluation.intervals import Intervals, bootstrap
+from mapsr.evaluation.scores import Scores
+
+__all__ = ["Confusion", "Intervals", "Scores", "bootstrap"]

@@ -1,0 +1,154 @@
+import csv
+import json
+import logging
+
+import numpy as np
+import pytest
+
+from mapsr.errors import ConfigError
+from mapsr.evaluation.confusion import Confusion
+from mapsr.tracking.folder import RunFolder, read_config, science_hash
+
+SCIENCE = {"seed": 0, "refine": {"kind": "paper", "alpha": 0.5}, "layers": (1, 2)}
+CONFIG = {**SCIENCE, "device": "cpu", "nothing": None}
+OTHER = {"seed": 0, "refine": {"kind": "paper", "alpha": 0.25}, "layers": (1, 2)}
+
+
+def test_config_is_there_at_once_and_comes_back(tmp_path):
+    folder = RunFolder.open(tmp_path / "a" / "run", CONFIG, SCIENCE)
+    assert read_config(folder.path) == {**CONFIG, "layers": [1, 2]}
+    assert (folder.path / "config.yaml").read_text().startswith("version: 1\n")
+    assert not folder.finished
+    assert (folder.maps, folder.figures) == (folder.path / "maps", folder.path / "figures")
+    assert folder.prompts == folder.path / "prompts.safetensors"
+
+
+def test_metrics_alone_mark_the_end_and_go_first(tmp_path):
+    folder = RunFolder.open(tmp_path, CONFIG, SCIENCE)
+    folder.write_record({"seeds": {"all": 0}})
+    assert not folder.finished
+    folder.write_metrics({"miou": 0.5})
+    assert folder.finished
+    again = RunFolder.open(tmp_path, {**CONFIG, "device": "cuda"}, SCIENCE)
+    assert not again.finished
+    assert (tmp_path / "record.json").exists()
+    assert read_config(tmp_path)["device"] == "cuda"
+
+
+def test_the_order_of_keys_is_no_setting(tmp_path):
+    assert science_hash(SCIENCE) == science_hash(dict(reversed(SCIENCE.items())))
+    assert science_hash(SCIENCE) != science_hash(OTHER)
+    RunFolder.open(tmp_path, CONFIG, SCIENCE)
+    RunFolder.open(tmp_path, CONFIG, dict(reversed(SCIENCE.items())))
+
+
+def test_other_science_is_refused_by_its_first_key(tmp_path):
+    RunFolder.open(tmp_path, CONFIG, SCIENCE).write_metrics({"miou": 0.5})
+    with pytest.raises(ConfigError, match=r"refine\.alpha is 0\.5 there and 0\.25 now.*overwrite"):
+        RunFolder.open(tmp_path, OTHER, OTHER)
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {"miou": 0.5}
+    assert read_config(tmp_path)["refine"] == {"kind": "paper", "alpha": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"refine": {"kind": "none"}}, 'refine.kind is "paper" there and "none" now'),
+        ({"window": 448}, "window is unset there and 448 now"),
+    ],
+)
+def test_a_setting_that_came_or_went_is_named(tmp_path, change, message):
+    RunFolder.open(tmp_path, CONFIG, SCIENCE)
+    with pytest.raises(ConfigError, match=message):
+        RunFolder.open(tmp_path, CONFIG, SCIENCE | change)
+
+
+def test_a_setting_that_is_gone_is_named(tmp_path):
+    RunFolder.open(tmp_path, CONFIG, SCIENCE)
+    with pytest.raises(ConfigError, match="seed is 0 there and unset now"):
+        RunFolder.open(tmp_path, CONFIG, {k: v for k, v in SCIENCE.items() if k != "seed"})
+
+
+def test_overwrite_gives_up_what_the_earlier_run_made_and_nothing_else(tmp_path):
+    folder = RunFolder.open(tmp_path, CONFIG, SCIENCE)
+    folder.write_metrics({"miou": 0.5})
+    folder.maps.mkdir()
+    (folder.maps / "old.tif").touch()
+    (tmp_path / "notes.txt").touch()
+    RunFolder.open(tmp_path, OTHER, OTHER, overwrite=True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["config.yaml", "notes.txt"]
+    assert read_config(tmp_path)["refine"] == {"kind": "paper", "alpha": 0.25}
+
+
+def test_a_folder_of_other_files_is_left_alone(tmp_path):
+    (tmp_path / "thesis.txt").write_text("years of work")
+    with pytest.raises(ConfigError, match="holds files that no run of mapsr made"):
+        RunFolder.open(tmp_path, CONFIG, SCIENCE, overwrite=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+def test_a_file_in_place_of_the_folder_is_refused(tmp_path):
+    (tmp_path / "run").touch()
+    with pytest.raises(ConfigError, match=r"can't make the run folder '.*run'.*choose another"):
+        RunFolder.open(tmp_path / "run", CONFIG, SCIENCE)
+
+
+@pytest.mark.parametrize("document", ["version: 2\nseed: 0\n", "seed: 0\n", "just words\n"])
+def test_another_version_is_refused(tmp_path, document):
+    (tmp_path / "config.yaml").write_text(document)
+    with pytest.raises(ConfigError, match=r"config\.yaml' has version (2|None), expected 1"):
+        RunFolder.open(tmp_path, CONFIG, SCIENCE)
+
+
+@pytest.mark.parametrize("content", [None, b"a: [1,", b"\xff\xfe\x00"])
+def test_a_folder_without_a_readable_run_is_refused(tmp_path, content):
+    if content is not None:
+        (tmp_path / "config.yaml").write_bytes(content)
+    with pytest.raises(ConfigError, match="holds no readable run"):
+        read_config(tmp_path)
+
+
+def test_log_holds_what_the_package_says_during_the_run(tmp_path):
+    logger = logging.getLogger("mapsr.somewhere")
+    before = list(logging.getLogger("mapsr").handlers)
+    folder = RunFolder.open(tmp_path, CONFIG, SCIENCE)
+    with folder:
+        logger.warning("inside")
+    logger.warning("after")
+    text = folder.log.read_text()
+    assert "WARNING inside" in text
+    assert "after" not in text
+    assert logging.getLogger("mapsr").handlers == before
+
+
+def test_a_failure_is_recorded_until_a_later_success(tmp_path):
+    folder = RunFolder.open(tmp_path, CONFIG, SCIENCE)
+    with pytest.raises(ZeroDivisionError), folder:
+        1 / 0  # noqa: B018
+    failure = json.loads((tmp_path / "failed.json").read_text())
+    assert failure["error"] == "ZeroDivisionError: division by zero"
+    assert "test_folder.py" in failure["trace"]
+    assert not folder.finished
+    with RunFolder.open(tmp_path, CONFIG, SCIENCE) as again:
+        again.write_metrics({"miou": 1.0})
+    assert not (tmp_path / "failed.json").exists()
+    assert again.finished
+
+
+def test_confusion_is_a_long_table_with_quoted_names(tmp_path):
+    folder = RunFolder.open(tmp_path, CONFIG, SCIENCE)
+    scenes = {"a, b": Confusion(np.array([[5, 1, 0], [2, 7, 3]])), "c": Confusion.zeros(2)}
+    folder.write_confusion(scenes, ("water", "trees"))
+    with (tmp_path / "confusion.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert list(rows[0]) == ["scene", "truth", "predicted", "pixels"]
+    assert len(rows) == 12
+    assert rows[5] == {"scene": "a, b", "truth": "trees", "predicted": "nodata", "pixels": "3"}
+    assert [row["pixels"] for row in rows[:6]] == ["5", "1", "0", "2", "7", "3"]
+
+
+def test_metrics_that_are_no_json_leave_the_run_unfinished(tmp_path):
+    folder = RunFolder.open(tmp_path, CONFIG, SCIENCE)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        folder.write_metrics({"miou": float("nan")})
+    assert [path.name for path in tmp_path.iterdir()] == ["config.yaml"]
