@@ -20,7 +20,7 @@ CELL = 30
 """Metres of a cell's side."""
 CONUS_ALBERS = CRS.from_epsg(5070)
 """The CRS that the national product comes in."""
-CONFUSED_SHARE = 0.04
+CONFUSED_SHARE = 0.1
 """Of the cells: the product's other faults leave this much to plain confusion."""
 _SAMPLES = 10
 """Points along a cell's side: every 3 m, a third of a house."""
@@ -149,7 +149,7 @@ def prevailing_code(
             impervious >= 0.8,
             impervious >= 0.5,
             impervious >= 0.2,
-            impervious >= 0.05,
+            impervious >= 0.1,
             share[Cover.BARREN] > green,
             damp & (trees > 0.4),
             damp & (water > 0.15),

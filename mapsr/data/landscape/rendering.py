@@ -16,29 +16,29 @@ Colour = tuple[int, int, int, int]
 COLOURS: dict[str, Colour] = {
     "water": (66, 80, 72, 44),
     "bare": (178, 160, 132, 144),
-    "lawn": (108, 130, 84, 168),
+    "lawn": (106, 132, 82, 176),
     "meadow": (116, 130, 84, 160),
-    "brush": (126, 122, 88, 126),
-    "asphalt": (126, 124, 120, 110),
+    "brush": (122, 126, 86, 146),
+    "asphalt": (126, 124, 122, 96),
     "gravel": (166, 152, 128, 134),
-    "paving": (156, 150, 140, 134),
+    "paving": (156, 150, 142, 122),
     "broad": (84, 106, 66, 164),
     "conifer": (58, 76, 58, 108),
 }
 FIELDS: dict[Crop, Colour] = {
-    Crop.MEADOW: (118, 132, 84, 160),
-    Crop.PASTURE: (134, 138, 92, 150),
-    Crop.YOUNG: (100, 124, 70, 174),
-    Crop.MAIZE: (84, 110, 62, 176),
-    Crop.WHEAT: (176, 158, 116, 144),
+    Crop.MEADOW: (112, 132, 82, 172),
+    Crop.PASTURE: (126, 136, 90, 164),
+    Crop.YOUNG: (106, 134, 76, 186),
+    Crop.MAIZE: (98, 130, 72, 192),
+    Crop.WHEAT: (168, 156, 112, 156),
     Crop.STUBBLE: (156, 140, 112, 126),
     Crop.PLOUGHED: (136, 114, 92, 106),
-    Crop.HAY: (152, 148, 102, 146),
+    Crop.HAY: (146, 148, 100, 156),
 }
 ROOFS: dict[Roof, Colour] = {
     Roof.RED: (150, 102, 84, 112),
-    Roof.BROWN: (132, 112, 92, 108),
-    Roof.GREY: (136, 130, 122, 118),
+    Roof.BROWN: (132, 112, 94, 98),
+    Roof.GREY: (136, 130, 124, 106),
     Roof.DARK: (86, 86, 92, 80),
     Roof.BRIGHT: (214, 212, 206, 190),
 }
@@ -104,7 +104,7 @@ def _fields(canvas: Canvas, terrain: Terrain, generator: np.random.Generator) ->
     """Paint each field in a crop of its own, with rows and the lanes of the tractor."""
     field = terrain.parcel
     count = int(field.max()) + 1
-    tone = generator.normal(1, 0.09, (count, 1)) * generator.normal(1, 0.03, (count, 4))
+    tone = generator.normal(1, 0.06, (count, 1)) * generator.normal(1, 0.03, (count, 4))
     colours = np.array([FIELDS[crop] for crop in Crop], dtype=np.float32)
     colours = colours[terrain.crop] * tone.astype(np.float32)[field]  # (H, W, 4)
     image = np.ascontiguousarray(np.moveaxis(colours, -1, 0))

@@ -1,0 +1,153 @@
+"""From the command line's overrides to settings, with errors that help.
+
+Hydra composes plain values: the defaults of the settings classes, then the files of ``conf/``
+(only what differs), then the overrides. Here they become the frozen settings classes, so that
+nothing behind this module sees a DictConfig.
+"""
+
+import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+import mapsr
+from mapsr.errors import ConfigError, near_match
+from mapsr.settings import CHOICES, settings_class
+
+Settings = TypeVar("Settings")
+
+
+def conf_folder() -> Path:
+    """The configuration files: inside an installed package, beside it in a checkout."""
+    package = Path(mapsr.__file__).parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parent / "conf"
+
+
+def compose(name: str, overrides: Sequence[str]) -> dict[str, Any]:
+    """Compose ``conf/NAME.yaml`` with overrides into plain containers.
+
+    Raises:
+        ConfigError: an unknown key, group or choice (the nearest one is named), a malformed
+            override, or a value that is missing.
+    """
+    _register()
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
+        try:
+            config = hydra_compose(name, list(overrides))
+            return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+        except MissingConfigException as error:
+            raise ConfigError(_unknown_choice(overrides, error)) from error
+        except (ConfigCompositionException, HydraException) as error:
+            raise ConfigError(_unknown_key(name, overrides, error)) from error
+        except OmegaConfBaseException as error:
+            raise ConfigError(f"The configuration can't be resolved: {_line(error)}.") from error
+
+
+def settings_of(config: Mapping[str, Any], group: str) -> Any:  # noqa: ANN401
+    """Turn one composed group into its frozen settings class.
+
+    Raises:
+        ConfigError: a value of another type, a missing one, or one that the class refuses.
+    """
+    values = dict(config[group])
+    cls = settings_class(group, values.pop("kind"))
+    return typed(cls, values, group)
+
+
+def typed(cls: type[Settings], values: Mapping[str, Any], where: str) -> Settings:
+    """Make a frozen settings class from plain values, with their types checked.
+
+    Raises:
+        ConfigError: a value of another type, a missing one, or one that the class refuses.
+    """
+    for key, value in values.items():
+        if value == "???":
+            raise ConfigError(f"{where}.{key} has no value: give {where}.{key}=... .")
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(cls), dict(values))
+        return cast(Settings, OmegaConf.to_object(merged))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{where}.{error.full_key or ''}: {_line(error)}.") from error
+
+
+def _register() -> None:
+    OmegaConf.register_new_resolver("shared", _shared, replace=True)
+    store = ConfigStore.instance()
+    for group, kinds in CHOICES.items():
+        for kind, cls in kinds.items():
+            defaults = {"kind": kind} | {f.name: _default(f) for f in dataclasses.fields(cls)}
+            store.store(group=f"schema/{group}", name=kind, node=defaults)
+
+
+def _shared(below: str, *otherwise: str | None) -> str | None:
+    """``${shared:PATH}``: a path below MAPSR_SHARED; ``${shared:PATH,null}``: null without it."""
+    root = os.environ.get("MAPSR_SHARED")
+    if root:
+        return f"{root}/{below}"
+    if otherwise:
+        return otherwise[0]
+    raise ConfigError(f"MAPSR_SHARED is not set, and {below} is looked for below it")
+
+
+def _default(field: "dataclasses.Field[Any]") -> object:
+    return "???" if field.default is dataclasses.MISSING else field.default
+
+
+def _choices(group: str) -> list[str]:
+    return sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
+
+
+def _unknown_choice(overrides: Sequence[str], error: Exception) -> str:
+    for override in OverridesParser.create().parse_overrides(list(overrides)):
+        group, value = override.key_or_group, override.value()
+        choices = _choices(group)
+        if choices and isinstance(value, str) and value not in choices:
+            listed = ", ".join(choices)
+            return f"{group}={value}: expected one of {listed}.{near_match(value, choices)}"
+    return f"The configuration can't be composed: {_line(error)}"
+
+
+def _unknown_key(name: str, overrides: Sequence[str], error: Exception) -> str:
+    """Name the first override whose key is not there, and the nearest key that is."""
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException as syntax:
+        return f"An override can't be read: {_line(syntax)} (expected key=value)."
+    groups = {path.name for path in conf_folder().iterdir() if path.is_dir()}
+    chosen = [o.input_line for o in parsed if o.key_or_group in groups and o.input_line]
+    config = hydra_compose(name, [line for line in chosen if line])
+    keys = sorted({*_leaves(config), *groups})
+    for override in parsed:
+        key = override.key_or_group
+        if key not in keys and not key.startswith("hydra") and override.input_line not in chosen:
+            return f"Unknown key '{key}'.{near_match(key, keys)}"
+    return f"The configuration can't be composed: {_line(error)}"
+
+
+def _leaves(config: DictConfig, prefix: str = "") -> list[str]:
+    keys: list[str] = []
+    for key in config:
+        if OmegaConf.is_missing(config, key):
+            keys.append(f"{prefix}{key}")
+            continue
+        raw = config._get_node(key)
+        if isinstance(raw, DictConfig) and not raw._is_none():
+            keys += _leaves(raw, f"{prefix}{key}.")
+        keys.append(f"{prefix}{key}")
+    return keys
+
+
+def _line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0].rstrip(".")

@@ -1,0 +1,129 @@
+"""What the commands say: results to stdout; progress, notes and log to stderr."""
+
+import logging
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from mapsr.progress import Item
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Bars
+
+# a log file of an hour's work should stay readable
+PLAIN_INTERVAL_S = 10.0
+
+LEVELS = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG}
+"""Verbosity -> the least serious message that is shown."""
+
+
+def say(text: str = "") -> None:
+    """Print a line of a result to stdout."""
+    print(text)
+
+
+def note(text: str) -> None:
+    """Print a line that is no result to stderr."""
+    print(text, file=sys.stderr, flush=True)
+
+
+class ConsoleProgress:
+    """Shows loops on stderr: live bars on a terminal, now and then a line elsewhere.
+
+    Loops may lie inside each other; each has a bar of its own while it runs.
+    """
+
+    def __init__(self) -> None:
+        self._bars: Bars | None = None
+        self._running = 0
+
+    def track(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
+        """Yield ``items`` unchanged, showing ``what`` and how many of ``total`` are done."""
+        show = self._live if sys.stderr.isatty() else self._plain
+        return show(items, what, total)
+
+    def _live(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
+        if self._bars is None:
+            self._bars = _bars()
+        if self._running == 0:
+            self._bars.start()
+        self._running += 1
+        task = self._bars.add_task(what, total=total)
+        try:
+            for item in items:
+                yield item
+                self._bars.advance(task)
+        finally:
+            self._running -= 1
+            if self._running == 0:
+                # outer bars stay on the screen as they ended
+                self._bars.stop()
+                self._bars = None
+            else:
+                self._bars.remove_task(task)
+
+    def _plain(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
+        begin = latest = time.monotonic()
+        done = 0
+        note(f"{what}: 0/{total}")
+        try:
+            for item in items:
+                yield item
+                done += 1
+                now = time.monotonic()
+                if now - latest >= PLAIN_INTERVAL_S and done < total:
+                    note(f"{what}: {done}/{total}")
+                    latest = now
+        finally:
+            note(f"{what}: {done}/{total} in {time.monotonic() - begin:.1f} s")
+
+
+def configure_logging(verbosity: int) -> None:
+    """Show the package's log on stderr; a second call replaces the first.
+
+    The package's logger itself lets messages of level INFO pass, so that a run's own log file
+    has them whatever the terminal shows.
+
+    Args:
+        verbosity: -1 errors, 0 warnings, 1 what is done, 2 or more everything.
+    """
+    level = LEVELS[max(-1, min(verbosity, 2))]
+    handler = _Stderr(level)
+    handler.setFormatter(logging.Formatter("%(levelname)s: %(message)s"))
+    logger = logging.getLogger("mapsr")
+    logger.setLevel(min(level, logging.INFO))
+    logger.handlers = [h for h in logger.handlers if not isinstance(h, _Stderr)] + [handler]
+
+
+def quiet_libraries() -> None:
+    """Keep what libraries say of themselves off the terminal; warnings and errors stay."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+
+
+class _Stderr(logging.Handler):
+    """Writes to whatever stderr is now: while bars are drawn, rich puts lines above them."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        note(self.format(record))
+
+
+def _bars() -> "Bars":
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )

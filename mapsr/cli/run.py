@@ -1,0 +1,95 @@
+"""`mapsr run`: one experiment, or a sweep of them."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from mapsr.cli.console import ConsoleProgress, quiet_libraries, say
+
+if TYPE_CHECKING:
+    from mapsr.experiment import RunSettings
+
+_GROUPS = (
+    "data",
+    "legend",
+    "backbone",
+    "upsampler",
+    "prompts",
+    "refine",
+    "windows",
+    "trainer",
+    "engine",
+    "logger",
+)
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the command line."""
+    parser = commands.add_parser(
+        "run",
+        help="fit, map and evaluate: one experiment",
+        description="Fit class prompts, map the scored scenes, evaluate. Without any override it "
+        "runs on drawn scenes, without network or weights.",
+        epilog="Examples: mapsr run refine=none; mapsr run experiment=paper data=geotiff "
+        "data.root=FOLDER data.image='{scene}_image.tif' data.coarse='{scene}_nlcd.tif'. "
+        "--show prints the composed configuration: every key can be overridden.",
+    )
+    parser.add_argument("overrides", nargs="*", metavar="key=value", help="choices and settings")
+    parser.add_argument("--show", action="store_true", help="print the configuration and stop")
+    parser.set_defaults(run=main)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Run the experiment and print its scores."""
+    quiet_libraries()
+    import yaml
+
+    from mapsr.experiment import run_experiment
+
+    settings, config = compose_run(arguments.overrides)
+    if arguments.show:
+        say(yaml.safe_dump(config, sort_keys=False).rstrip())
+        return 0
+    folder, metrics = run_experiment(settings, config, ConsoleProgress())
+    for line in report(metrics):
+        say(line)
+    say(f"results in {folder}")
+    return 0
+
+
+def compose_run(overrides: list[str]) -> tuple["RunSettings", dict[str, Any]]:
+    """Compose the settings of a run, and the same as plain containers.
+
+    Raises:
+        ConfigError: an unknown key or choice, or a value that does not fit.
+    """
+    from mapsr.cli.compose import compose, settings_of, typed
+    from mapsr.experiment import RunSettings
+    from mapsr.experiment.settings import RunBasics
+
+    config = compose("config", overrides)
+    groups = {group: settings_of(config, group) for group in _GROUPS}
+    rest = {key: value for key, value in config.items() if key not in _GROUPS}
+    basics = typed(RunBasics, rest, "run")
+    return RunSettings(**groups, **vars(basics)), config
+
+
+def report(metrics: dict[str, Any]) -> list[str]:
+    """A table of the scores: map, probe and coarse product."""
+    if metrics["miou"] is None:
+        return ["no truth: nothing was scored"]
+    names = list(metrics["iou"])
+    lines = [f"{'':8} {'mIoU':>6} {'OA':>6}  " + "  ".join(names)]
+    for label, scores in (
+        ("map", metrics),
+        ("probe", metrics["probe"]),
+        ("coarse", metrics["coarse"]),
+    ):
+        if scores["miou"] is None:
+            continue
+        each = "  ".join(f"{_number(scores['iou'][name]):>{len(name)}}" for name in names)
+        lines.append(f"{label:8} {scores['miou']:6.3f} {scores['oa']:6.3f}  {each}")
+    return lines
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"

@@ -1,0 +1,120 @@
+"""The settings of an experiment, as one value."""
+
+from dataclasses import dataclass
+
+import torch
+
+from mapsr.data.geotiff import GeoTiffSettings
+from mapsr.data.synthetic import SyntheticSettings
+from mapsr.errors import ConfigError, require_choice, require_range
+from mapsr.features import TextureSettings, ViTSettings
+from mapsr.mapping import WindowSettings
+from mapsr.prompts import PromptSettings
+from mapsr.refine import RefineSettings
+from mapsr.settings import choice
+from mapsr.tracking.loggers import NoLoggerSettings, WandbSettings
+from mapsr.upsample import AnyUpSettings, BilateralSettings, BilinearSettings, NearestSettings
+
+
+@choice("legend", "legend")
+@dataclass(frozen=True)
+class LegendSettings:
+    """Which products the labels come from; a name of the package or a path of a YAML file."""
+
+    target: str = "chesapeake4"
+    """Legend of the map."""
+    coarse: str = "nlcd"
+    """Legend of the coarse product."""
+    truth: str = "chesapeake_1m"
+    """Legend of the truth."""
+    crosswalk: str = "paraformer"
+    """Preset that says which target class a product's class stands for."""
+
+
+@choice("trainer", "lightning")
+@dataclass(frozen=True)
+class TrainerSettings:
+    """Where the work is done."""
+
+    accelerator: str = "auto"
+    """"auto" (CUDA where there is one, else CPU), "cpu", "cuda" or "mps"."""
+    precision: str = "32-true"
+    """Lightning's name of the precision that the probe is trained in."""
+
+    def __post_init__(self) -> None:
+        require_choice(self.accelerator, ("auto", "cpu", "cuda", "mps"), "trainer.accelerator")
+
+    @property
+    def device(self) -> torch.device:
+        """The torch device.
+
+        Raises:
+            ConfigError: this machine does not have it.
+        """
+        present = {
+            "cpu": True,
+            "cuda": torch.cuda.is_available(),
+            "mps": torch.backends.mps.is_available(),
+        }
+        if self.accelerator == "auto":
+            return torch.device("cuda" if present["cuda"] else "cpu")
+        if not present[self.accelerator]:
+            raise ConfigError(
+                f"trainer.accelerator={self.accelerator}, but torch finds no such device here: "
+                "set trainer.accelerator=auto."
+            )
+        return torch.device(self.accelerator)
+
+
+@choice("engine", "local")
+@dataclass(frozen=True)
+class EngineSettings:
+    """How the machine is used; results do not depend on it."""
+
+    batch: int = 1
+    """Chips encoded at once."""
+    memory_mib: int = 2048
+    """Features kept between the passes over the chips that are fitted on, at most."""
+
+    def __post_init__(self) -> None:
+        require_range(self.batch, "engine.batch", low=1)
+        require_range(self.memory_mib, "engine.memory_mib")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunBasics:
+    """What belongs to no group."""
+
+    name: str = "mapsr"
+    """What the run is called."""
+    seed: int = 0
+    """Of every random choice of the run."""
+    transductive: bool = False
+    """Fit on the coarse labels of the very scenes that are scored."""
+    output: str | None = None
+    """Run folder; null: outputs/runs/NAME-HASH-sSEED."""
+    overwrite: bool = False
+    """Give up another run's results in the same folder."""
+    weights_folder: str | None = None
+    """Folder searched for weights before all others."""
+
+    def __post_init__(self) -> None:
+        if not self.name or "/" in self.name:
+            raise ConfigError(f"name is '{self.name}', expected a word without slashes.")
+        require_range(self.seed, "seed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings(RunBasics):
+    """Everything that `mapsr run` takes."""
+
+    data: GeoTiffSettings | SyntheticSettings
+    legend: LegendSettings
+    backbone: ViTSettings | TextureSettings
+    upsampler: AnyUpSettings | BilateralSettings | BilinearSettings | NearestSettings
+    prompts: PromptSettings
+    refine: RefineSettings
+    windows: WindowSettings
+    trainer: TrainerSettings
+    engine: EngineSettings
+    logger: NoLoggerSettings | WandbSettings

@@ -1,0 +1,54 @@
+"""What every encoder promises."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from mapsr.errors import ConfigError
+
+
+class Encoder(nn.Module, ABC):
+    """A frozen map from images to a grid of feature vectors (tokens).
+
+    Attributes:
+        stride: image pixels per token, along rows and along columns.
+        dim: length D of a token.
+        bands: how many leading bands of the image the encoder reads at the least.
+        weights: name and SHA-256 of the weights, None for an encoder without weights.
+    """
+
+    stride: int
+    dim: int
+    bands: int
+    weights: dict[str, str] | None = None
+
+    @torch.no_grad()
+    def forward(self, image: Tensor) -> Tensor:
+        """Encode images.
+
+        Args:
+            image: (B, bands or more, H, W) float32 in [0, 1], H and W multiples of ``stride``.
+
+        Returns:
+            Tokens, (B, D, H / stride, W / stride) float32.
+
+        Raises:
+            ConfigError: too few bands, or sides that are no multiple of the stride.
+        """
+        bands, height, width = image.shape[1:]
+        if bands < self.bands:
+            raise ConfigError(
+                f"The image has {bands} band(s), but {type(self).__name__} reads {self.bands}: "
+                "choose another backbone or an image with more bands."
+            )
+        if height % self.stride or width % self.stride:
+            raise ConfigError(
+                f"Image sides {height} x {width} px are no multiples of the encoder's stride of "
+                f"{self.stride} px: pad the image first."
+            )
+        return self.encode(image)
+
+    @abstractmethod
+    def encode(self, image: Tensor) -> Tensor:
+        """Encode images whose shape has been checked."""

@@ -1,0 +1,149 @@
+"""Any timm vision transformer as a frozen encoder."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import timm
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mapsr.errors import ConfigError, WeightsError, near_match, require_choice, require_range
+from mapsr.features.encoder import Encoder
+from mapsr.features.positions import resample_positions
+from mapsr.settings import choice
+from mapsr.weights import load_state, resolve
+
+
+@choice("backbone", "vit")
+@dataclass(frozen=True)
+class ViTSettings:
+    """A timm vision transformer with weights of the registry or of a file."""
+
+    model: str = "vit_base_patch14_dinov2.lvd142m"
+    """timm's name of the architecture."""
+    weights: str = "dinov2_vitb14"
+    """Name in mapsr's weight registry."""
+    checkpoint: str | None = None
+    """Path of a weight file to use instead of the registry's."""
+    layer: int = -1
+    """Index of the block whose output is taken (after the final norm); -1 is the last block."""
+    enlarge: float = 1.0
+    """Factor by which the image is enlarged (bicubic) before the encoder."""
+    positions: str = "timm"
+    """How positions are resampled: "timm" (antialiased) or "dinov2" (as the paper's features)."""
+
+    def __post_init__(self) -> None:
+        require_range(self.enlarge, "backbone.enlarge", open_low=True)
+        require_choice(self.positions, ("timm", "dinov2"), "backbone.positions")
+
+    def build(self, weights_folder: str | None = None) -> "ViT":
+        """Build the encoder with its weights.
+
+        Raises:
+            ConfigError: timm has no such model, or a setting does not fit it.
+            WeightsError: the weights are absent, damaged or of another architecture.
+        """
+        found = resolve(self.weights, self.checkpoint, weights_folder)
+        encoder = ViT(self)
+        encoder.load(load_state(found.path), str(found.path))
+        encoder.weights = {"name": self.weights, "sha256": found.sha256}
+        return encoder
+
+
+class ViT(Encoder):
+    """A timm vision transformer, frozen, with its own input normalisation inside.
+
+    Without ``load`` its weights are random: for tests of shapes and timing only.
+    """
+
+    bands = 3
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, settings: ViTSettings) -> None:
+        super().__init__()
+        self.settings = settings
+        self.vit = _create(settings.model)
+        self.dim = self.vit.num_features
+        depth = len(self.vit.blocks)
+        if not -depth <= settings.layer < depth:
+            raise ConfigError(
+                f"backbone.layer is {settings.layer}, but {settings.model} has blocks 0 to "
+                f"{depth - 1}."
+            )
+        self.layer = settings.layer % depth
+        self.patch = int(self.vit.patch_embed.patch_size[0])
+        stride = self.patch / settings.enlarge
+        if stride != round(stride):
+            raise ConfigError(
+                f"backbone.enlarge={settings.enlarge} makes a patch of {self.patch} px cover "
+                f"{stride:g} image pixels; choose a factor that gives a whole number."
+            )
+        self.stride = round(stride)
+        mean, std = (self.vit.pretrained_cfg[key] for key in ("mean", "std"))
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
+        self.trained_grid: tuple[int, int] = tuple(self.vit.patch_embed.grid_size)
+        self.trained_positions: Tensor = self.vit.pos_embed.detach().clone()
+        self.eval().requires_grad_(False)
+
+    def load(self, state: dict[str, Tensor], source: str) -> None:
+        """Load a timm state dict; the classification head and the mask token are left out.
+
+        Raises:
+            WeightsError: a key or a shape does not belong to this architecture.
+        """
+        self._place(self.trained_grid)
+        body = {k: v for k, v in state.items() if not k.startswith(("head.", "mask_token"))}
+        expected = {k: v.shape for k, v in self.vit.state_dict().items()}
+        wrong = sorted(expected.keys() ^ body.keys()) or [
+            k for k, shape in expected.items() if body[k].shape != shape
+        ]
+        if wrong:
+            raise WeightsError(
+                f"{source} is not a checkpoint of {self.settings.model}: {len(wrong)} entries do "
+                f"not fit, the first is '{wrong[0]}'. Choose the backbone it belongs to."
+            )
+        self.vit.load_state_dict(body)
+        self.trained_positions = self.vit.pos_embed.detach().clone()
+
+    def encode(self, image: Tensor) -> Tensor:
+        """Encode (B, 3 or more, H, W) in [0, 1] to tokens (B, D, H / stride, W / stride)."""
+        rgb = image[:, :3]
+        grid = (image.shape[2] // self.stride, image.shape[3] // self.stride)
+        if self.settings.enlarge != 1:
+            size = (grid[0] * self.patch, grid[1] * self.patch)
+            rgb = F.interpolate(rgb, size=size, mode="bicubic", align_corners=False)
+        if self.settings.positions == "dinov2":
+            self._place(grid)
+        tokens: Tensor = self.vit.forward_intermediates(
+            (rgb - self.mean) / self.std,
+            indices=[self.layer],
+            norm=True,
+            stop_early=True,
+            intermediates_only=True,  # prefix tokens are left out by their count
+        )[0]
+        return tokens
+
+    def _place(self, grid: tuple[int, int]) -> None:
+        # timm leaves positions alone whose grid is already the image's
+        if tuple(self.vit.patch_embed.grid_size) == grid:
+            return
+        prefix = 0 if self.vit.no_embed_class else self.vit.num_prefix_tokens
+        trained = self.trained_positions.to(self.vit.pos_embed)
+        patches = resample_positions(trained[:, prefix:], self.trained_grid, grid)
+        positions = torch.cat([trained[:, :prefix], patches], dim=1)
+        self.vit.pos_embed = nn.Parameter(positions, requires_grad=False)
+        self.vit.patch_embed.grid_size = grid
+
+
+def _create(model: str) -> Any:  # noqa: ANN401 - timm gives its models no common type
+    try:
+        vit = timm.create_model(model, pretrained=False, num_classes=0, dynamic_img_size=True)
+    except (RuntimeError, TypeError) as error:
+        hint = near_match(model, timm.list_models("*vit*", pretrained=True))
+        raise ConfigError(f"timm has no vision transformer '{model}'.{hint}") from error
+    if not hasattr(vit, "forward_intermediates") or getattr(vit, "pos_embed", None) is None:
+        raise ConfigError(f"'{model}' is no vision transformer with positions on a grid.")
+    return vit

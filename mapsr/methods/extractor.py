@@ -1,0 +1,79 @@
+"""From chips to pixel features: pad, encode, upsample, remember."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mapsr.data import Chip
+from mapsr.features import Encoder
+from mapsr.progress import Watch, unwatched
+from mapsr.upsample import LocalOperator, PixelFeatures, Upsampler
+
+# Fewest tokens along an axis: attention upsamplers look at a token's neighbours.
+_FEWEST_TOKENS = 2
+
+
+class FeatureExtractor:
+    """Encoder and upsampler as one, with a memory for features that are needed again.
+
+    The memory keeps what comes first until it is full: fitting reads all chips in order, twice.
+    """
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        upsampler: Upsampler,
+        device: torch.device,
+        memory_mib: int = 2048,
+        watch: Watch = unwatched,
+    ) -> None:
+        self.encoder = encoder.to(device)
+        self.upsampler = upsampler.to(device)
+        self.device = device
+        self.watch = watch
+        self._room = memory_mib << 20
+        self._memory: dict[object, PixelFeatures] = {}
+
+    def __call__(self, chips: Sequence[Chip]) -> PixelFeatures:
+        """Features of chips of one size, on (B, H', W') pixels padded at the far edges."""
+        key = tuple((chip.scene, chip.window) for chip in chips)
+        if key in self._memory:
+            return self._memory[key]
+        image = self.pad(torch.stack([chip.image for chip in chips]).to(self.device))
+        with self.watch("encode"):
+            tokens = self.encoder(image)
+        with self.watch("upsample"):
+            features = PixelFeatures.of(tokens, self.upsampler(image, tokens))
+        size = _bytes(features)
+        if size <= self._room:
+            self._room -= size
+            self._memory[key] = features
+        return features
+
+    def pad(self, image: Tensor) -> Tensor:
+        """Repeat the far edges of (B, bands, H, W) up to whole tokens."""
+        add = [
+            max(_FEWEST_TOKENS, -(-side // self.encoder.stride)) * self.encoder.stride - side
+            for side in image.shape[2:]
+        ]
+        return F.pad(image, (0, add[1], 0, add[0]), mode="replicate") if any(add) else image
+
+
+def batches(chips: Iterable[Chip], most: int) -> Iterator[list[Chip]]:
+    """Yield neighbouring chips of one size together, at most ``most`` at a time."""
+    batch: list[Chip] = []
+    for chip in chips:
+        if batch and (len(batch) == most or chip.image.shape != batch[0].image.shape):
+            yield batch
+            batch = []
+        batch.append(chip)
+    if batch:
+        yield batch
+
+
+def _bytes(features: PixelFeatures) -> int:
+    operator = features.operator
+    weights = operator.weights.nbytes if isinstance(operator, LocalOperator) else 0
+    return features.tokens.nbytes + weights

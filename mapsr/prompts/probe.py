@@ -1,0 +1,174 @@
+"""The linear probe: the only thing that is trained, once, on coarse labels."""
+
+import logging
+import math
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+
+from mapsr.errors import PromptError
+from mapsr.legends import NODATA
+from mapsr.upsample import PixelFeatures
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ProbeSettings:
+    """How the probe is built and trained; see `CoarsePromptSettings` for the meanings."""
+
+    bias: bool
+    epochs: int
+    batch: int
+    learning_rate: float
+    weight_decay: float
+
+
+class LinearProbe(L.LightningModule):
+    """A 1 x 1 convolution from features to classes.
+
+    With K outputs and ``table`` it also knows which target class each output stands for: K = C
+    and the identity when it is trained on target classes, K product classes and their crosswalk
+    when it is trained on the product's own.
+
+    Source: MapSR, equation (5).
+    """
+
+    def __init__(
+        self, dim: int, table: tuple[int, ...], classes: int, scale: float, settings: ProbeSettings
+    ) -> None:
+        """Make an untrained probe.
+
+        Args:
+            dim: D.
+            table: target class of each of the K outputs; 255: none.
+            classes: C, how many target classes there are.
+            scale: typical length of a feature's entry; training sees features divided by it, so
+                that one learning rate fits encoders of any magnitude.
+            settings: see there.
+        """
+        super().__init__()
+        self.settings = settings
+        self.scale = scale
+        self.table = table
+        self.classes = classes
+        # zero is the natural start of a convex problem, and needs no seed
+        self.weight = nn.Parameter(torch.zeros(len(table), dim))
+        self.bias = nn.Parameter(torch.zeros(len(table))) if settings.bias else None
+
+    @property
+    def trained_parameters(self) -> int:
+        """K D, and K more with a bias."""
+        return sum(p.numel() for p in self.parameters())
+
+    def logits(self, features: PixelFeatures) -> Tensor:
+        """Logits of each output, (B, K, H, W), through the operator."""
+        return features.linear(self.weight / self.scale, self.bias)
+
+    def scores(self, features: PixelFeatures) -> Tensor:
+        """Logits of each target class, (B, C, H, W): the best of the outputs that stand for it.
+
+        The largest of these belongs to the target class of the largest output, outputs that stand
+        for no target class left aside; a class that no output stands for has -inf.
+        """
+        logits = self.logits(features)
+        batch, _, height, width = logits.shape
+        scores = logits.new_full((batch, self.classes, height, width), -math.inf)
+        for output, target in enumerate(self.table):
+            if target != NODATA:
+                scores[:, target] = torch.maximum(scores[:, target], logits[:, output])
+        return scores
+
+    def training_step(self, batch: tuple[Tensor | PixelFeatures, Tensor]) -> Tensor:
+        """Cross-entropy of features, (n, D) or factored, to labels, (n,) or (B, H, W)."""
+        features, labels = batch
+        if isinstance(features, PixelFeatures):
+            logits = self.logits(features)
+        else:
+            logits = F.linear(features / self.scale, self.weight, self.bias)
+        return F.cross_entropy(logits, labels, ignore_index=NODATA)
+
+    def transfer_batch_to_device(
+        self, batch: tuple[Tensor | PixelFeatures, Tensor], device: torch.device, index: int
+    ) -> tuple[Tensor | PixelFeatures, Tensor]:
+        """Leave a batch where its features are: the encoder put them on the device."""
+        return batch
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW with a cosine decay to zero over all steps."""
+        optimizer = torch.optim.AdamW(
+            self.parameters(),
+            lr=self.settings.learning_rate,
+            weight_decay=self.settings.weight_decay,
+        )
+        steps = int(self.trainer.estimated_stepping_batches)
+        decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": decay, "interval": "step"}}
+
+
+class PixelSample:
+    """Features and labels of sampled pixels, served in shuffled batches.
+
+    Attributes:
+        features: (n, D).
+        labels: (n,) int64.
+    """
+
+    def __init__(self, features: Tensor, labels: Tensor, batch: int, seed: int) -> None:
+        self.features = features
+        self.labels = labels
+        self.batch = batch
+        self.generator = torch.Generator().manual_seed(seed)
+
+    def __len__(self) -> int:
+        return math.ceil(len(self.labels) / self.batch)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        order = torch.randperm(len(self.labels), generator=self.generator)
+        for some in order.split(self.batch):
+            yield self.features[some], self.labels[some]
+
+
+def train_probe(probe: LinearProbe, batches: object, accelerator: str, precision: str) -> None:
+    """Train a probe in place.
+
+    Args:
+        probe: untrained.
+        batches: a sized iterable of (features, labels); see `LinearProbe.training_step`.
+        accelerator: Lightning's name of the device.
+        precision: Lightning's name of the precision.
+
+    Raises:
+        PromptError: the loss is no number; the features or the learning rate are out of range.
+    """
+    with warnings.catch_warnings():
+        # Lightning's own: https://github.com/Lightning-AI/pytorch-lightning/issues/21326
+        warnings.filterwarnings(
+            "ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning
+        )
+        # the device is the user's choice
+        warnings.filterwarnings("ignore", "GPU available but not used")
+        trainer = L.Trainer(
+            accelerator=accelerator,
+            devices=1,
+            precision=cast(Any, precision),  # Lightning's type of it is private
+            max_epochs=probe.settings.epochs,
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.fit(probe, train_dataloaders=batches)
+    probe.requires_grad_(False)
+    if not torch.isfinite(probe.weight).all():
+        raise PromptError(
+            "The probe's training diverged: its weights are no numbers. Lower "
+            f"prompts.learning_rate, now {probe.settings.learning_rate:g}."
+        )

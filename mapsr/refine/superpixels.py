@@ -1,0 +1,53 @@
+"""Superpixels by SLIC, on a scale that does not depend on the chip."""
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from skimage.color import rgb2lab
+from skimage.segmentation import slic
+from torch import Tensor
+
+# The chip that the paper's number of segments is meant for.
+PAPER_CHIP_PX = 448
+
+
+def superpixels(
+    image: Tensor, valid: Tensor, segments: int, compactness: float
+) -> tuple[Tensor, int]:
+    """Cut an image into superpixels.
+
+    scikit-image rescales each image by its own minimum and maximum, so that two chips of one
+    raster would be cut by different rules. Here colours are CIELAB of the values as they are, and
+    that rescaling is undone through the compactness.
+
+    Args:
+        image: (3 or more, H, W) float32 in [0, 1]; red, green and blue come first.
+        valid: (H, W) bool.
+        segments: how many superpixels a chip of 448 x 448 px gets; other sizes in proportion.
+        compactness: weight of distance against colour (in CIELAB units), on a log scale: 1
+            follows colours, 100 makes squares.
+
+    Returns:
+        labels (H, W) int64, 0 .. count - 1, -1 outside the valid area; count.
+
+    Source: Achanta et al., SLIC superpixels, TPAMI 2012, doi:10.1109/TPAMI.2012.120.
+    """
+    height, width = valid.shape
+    inside = valid.cpu().numpy()
+    if not inside.any():
+        return torch.full((height, width), -1), 0
+    lab = rgb2lab(image[:3].permute(1, 2, 0).cpu().numpy())
+    lab[~inside] = lab[inside].mean(axis=0)  # nodata is no edge
+    spread = float(lab.max() - lab.min()) or 1.0
+    wanted = max(1, round(segments * height * width / PAPER_CHIP_PX**2))
+    cut: NDArray[np.int64] = slic(
+        lab,
+        n_segments=wanted,
+        compactness=compactness / spread,
+        convert2lab=False,
+        start_label=0,
+        channel_axis=-1,
+    )
+    labels = np.full((height, width), -1, dtype=np.int64)
+    names, labels[inside] = np.unique(cut[inside], return_inverse=True)
+    return torch.from_numpy(labels), len(names)

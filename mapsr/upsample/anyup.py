@@ -1,0 +1,276 @@
+"""AnyUp: attention upsampling of any encoder's tokens, guided by the image.
+
+The modules carry the names of the public checkpoints. How they are run is ours: pixels last to
+first as rows of a matrix, in strips that stay in the cache, attention per token cell.
+
+Source: Wimmer et al., AnyUp: Universal Feature Upsampling, 2025 (wimmerth/anyup, CC-BY-4.0).
+"""
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mapsr.errors import ConfigError, WeightsError
+from mapsr.settings import choice
+from mapsr.upsample.cells import Axis, Cells
+from mapsr.upsample.operator import LocalOperator, PixelOperator
+from mapsr.upsample.strips import Rows
+from mapsr.upsample.upsampler import Upsampler
+from mapsr.weights import load_state, resolve
+
+WIDTH = 128
+HEADS = 4
+GROUPS = 8
+FILTER = 5
+# Half-width of a pixel's window as a part of the image's side.
+REACH = 0.1
+# What the public checkpoints were trained on: ImageNet statistics of RGB in [0, 1].
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+# Elements of one chunk of attention logits (32 MiB).
+_LOGITS = 8 << 20
+
+
+@choice("upsampler", "anyup")
+@dataclass(frozen=True)
+class AnyUpSettings:
+    """Attention upsampling with a public checkpoint."""
+
+    weights: str = "anyup_multi_backbone"
+    """Name in mapsr's weight registry; "anyup_paper" is the one that the paper used."""
+    checkpoint: str | None = None
+    """Path of a weight file to use instead of the registry's."""
+
+    def build(self, weights_folder: str | None = None) -> "AnyUp":
+        """Build the upsampler with its weights.
+
+        Raises:
+            WeightsError: the weights are absent, damaged or of another architecture.
+        """
+        found = resolve(self.weights, self.checkpoint, weights_folder)
+        upsampler = AnyUp()
+        upsampler.load(load_state(found.path), str(found.path))
+        upsampler.weights = {"name": self.weights, "sha256": found.sha256}
+        return upsampler
+
+
+class ResBlock(nn.Module):
+    """x + conv(SiLU(norm(conv(SiLU(norm(x)))))), all convolutions 1 x 1 without bias."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.block = nn.Sequential(
+            nn.GroupNorm(GROUPS, WIDTH),
+            nn.SiLU(),
+            nn.Conv2d(WIDTH, WIDTH, 1, bias=False),
+            nn.GroupNorm(GROUPS, WIDTH),
+            nn.SiLU(),
+            nn.Conv2d(WIDTH, WIDTH, 1, bias=False),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 128, h, w) to (B, 128, h, w)."""
+        out: Tensor = x + self.block(x)
+        return out
+
+
+class FeatureUnification(nn.Module):
+    """Turn tokens of any length into 128 channels by a learned filter bank.
+
+    As in the published model, the responses of all channels (channel-major) are viewed anew as
+    128 x C before the softmax over the first and the mean over the second axis; the checkpoints
+    were trained with this view.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.basis = nn.Parameter(torch.randn(WIDTH, 1, FILTER, FILTER))
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(B, C, h, w) to (B, 128, h, w); C x 128 values per token, a band of rows at a time."""
+        batch, channels, h, w = tokens.shape
+        reach = FILTER // 2
+        around = F.pad(tokens, (reach,) * 4)
+        taps = F.conv2d(
+            F.pad(tokens.new_ones(1, 1, h, w), (reach,) * 4), torch.ones_like(self.basis[:1])
+        )
+        step = max(1, _LOGITS // (batch * channels * WIDTH * w))
+        bands = []
+        for top in range(0, h, step):
+            some = min(step, h - top)
+            band = around[:, :, top : top + some + 2 * reach].flatten(0, 1)[:, None]
+            response = F.conv2d(band, self.basis).unflatten(0, (batch, channels))
+            response = response / taps[:, :, None, top : top + some]  # (B, C, 128, some, w)
+            view = response.flatten(1, 2).unflatten(1, (WIDTH, channels))
+            bands.append(view.softmax(1).mean(2))  # (B, 128, some, w)
+        return torch.cat(bands, dim=2)
+
+
+class Rope(nn.Module):
+    """Rotary position with learned frequencies for rows and columns."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        step = 2 * math.pi * 100 ** -(torch.arange(WIDTH // 4) / (WIDTH // 4 - 1))
+        zero = torch.zeros_like(step)
+        rows, columns = torch.cat([step, step, zero, zero]), torch.cat([zero, zero, step, step])
+        self.freqs = nn.Parameter(torch.stack([rows, columns]))
+
+    def tables(self, size: tuple[int, int]) -> list[tuple[Tensor, Tensor]]:
+        """Cosine and sine per row, (H, 1, 128), and per column, (1, W, 128)."""
+        places = [torch.linspace(0, 1, n, device=self.freqs.device) for n in size]
+        angles = [places[0][:, None] * self.freqs[0], places[1][:, None] * self.freqs[1]]
+        return [(a.cos(), a.sin()) for a in (angles[0][:, None], angles[1][None])]
+
+
+class CrossAttention(nn.Module):
+    """Holds the attention's parameters; values and output are not projected."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.norm_q = nn.RMSNorm(WIDTH)
+        self.norm_k = nn.RMSNorm(WIDTH)
+        self.attention = nn.MultiheadAttention(WIDTH, HEADS, batch_first=True)
+
+    def query(self, x: Tensor) -> Tensor:
+        """Normalise and project queries (..., 128), scaled for the dot product."""
+        weight, bias = self.attention.in_proj_weight[:WIDTH], self.attention.in_proj_bias[:WIDTH]
+        scale = (WIDTH // HEADS) ** -0.5
+        projected: Tensor = F.linear(self.norm_q(x), weight * scale, bias * scale)
+        return projected
+
+    def key(self, x: Tensor) -> Tensor:
+        """Normalise and project keys (..., 128)."""
+        part = slice(WIDTH, 2 * WIDTH)
+        weight, bias = self.attention.in_proj_weight[part], self.attention.in_proj_bias[part]
+        projected: Tensor = F.linear(self.norm_k(x), weight, bias)
+        return projected
+
+
+class CrossDecode(nn.Module):
+    """The 3 x 3 convolution of the queries and the attention."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv2d = nn.Conv2d(WIDTH, WIDTH, 3, padding=1, bias=False)
+        self.cross_attn = CrossAttention()
+
+
+def _encoder(stem: nn.Module) -> nn.Sequential:
+    return nn.Sequential(stem, ResBlock(), ResBlock())
+
+
+class AnyUp(Upsampler):
+    """The published network; loads its checkpoints unchanged.
+
+    GroupNorm sees the whole image, so the operator depends on where a chip is cut; the mapping of
+    large rasters therefore uses one chip size and overlaps.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image_encoder = _encoder(nn.Conv2d(3, WIDTH, 1, bias=False))
+        self.key_encoder = _encoder(nn.Conv2d(WIDTH, WIDTH, 1, bias=False))
+        self.query_encoder = _encoder(nn.Conv2d(WIDTH, WIDTH, 1, bias=False))
+        self.key_features_encoder = _encoder(FeatureUnification())
+        self.aggregation = _encoder(
+            nn.Conv2d(2 * WIDTH, WIDTH, 3, padding=1, padding_mode="reflect", bias=False)
+        )
+        self.cross_decode = CrossDecode()
+        self.rope = Rope()
+        self.register_buffer("mean", torch.tensor(MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(1, 3, 1, 1), persistent=False)
+        self.eval().requires_grad_(False)
+
+    def load(self, state: dict[str, Tensor], source: str) -> None:
+        """Load a published checkpoint.
+
+        Raises:
+            WeightsError: a key or a shape does not belong to AnyUp.
+        """
+        try:
+            self.load_state_dict(state)
+        except RuntimeError as error:
+            first = str(error).splitlines()[1].strip()
+            raise WeightsError(f"{source} is not an AnyUp checkpoint: {first}") from error
+
+    def normalise(self, image: Tensor) -> Tensor:
+        """RGB in [0, 1], further bands ignored, to the statistics the checkpoints expect."""
+        return (image[:, :3] - self.mean) / self.std
+
+    def operator(self, image: Tensor, tokens: Tensor, size: tuple[int, int]) -> PixelOperator:
+        """Make the operator; peak memory about 3 x 128 floats a pixel."""
+        if min(tokens.shape[2:]) < 2:
+            raise ConfigError(
+                f"AnyUp needs at least 2 x 2 tokens, got {tokens.shape[2]} x {tokens.shape[3]}: "
+                "give it a larger chip."
+            )
+        grid = (tokens.shape[2], tokens.shape[3])
+        pixels = self._encode_image(self.normalise(image))
+        keys = self._keys(self._encode_keys(pixels, grid), tokens)
+        queries = self._encode_queries(pixels, size)  # takes over the memory of ``pixels``
+        return self._attend(queries, keys, size, grid)
+
+    def _encode_image(self, image: Tensor) -> Rows:
+        rows = Rows.of(image)
+        rows = rows.linear(self.image_encoder[0].get_parameter("weight"))
+        for block in self.image_encoder[1:]:
+            rows.residual(block)
+        rows.rotate(*self.rope.tables(rows.size))
+        return rows
+
+    def _encode_keys(self, pixels: Rows, grid: tuple[int, int]) -> Tensor:
+        rows = pixels.linear(self.key_encoder[0].get_parameter("weight"))
+        rows.residual(self.key_encoder[1])
+        return rows.residual_pooled(self.key_encoder[2], grid)
+
+    def _keys(self, pooled: Tensor, tokens: Tensor) -> Tensor:
+        own = self.key_features_encoder(F.normalize(tokens, dim=1))
+        keys = self.aggregation(torch.cat([pooled, own], dim=1))
+        return self.cross_decode.cross_attn.key(keys.flatten(2).transpose(1, 2))  # (B, hw, 128)
+
+    def _encode_queries(self, pixels: Rows, size: tuple[int, int]) -> Tensor:
+        rows = pixels.linear(self.query_encoder[0].get_parameter("weight"), into=pixels)
+        for block in self.query_encoder[1:]:
+            rows.residual(block)
+        if size != rows.size:
+            pooled = F.adaptive_avg_pool2d(rows.values.permute(0, 3, 1, 2), size)
+            rows = Rows.of(pooled)
+        rows.convolve(self.cross_decode.conv2d.weight)
+        return rows.values.flatten(1, 2)  # (B, H' W', 128)
+
+    def _attend(
+        self, queries: Tensor, keys: Tensor, size: tuple[int, int], grid: tuple[int, int]
+    ) -> LocalOperator:
+        cells = _cells(size, grid).to(queries.device)
+        weights = queries.new_empty(len(queries), *cells.shape)
+        for part in cells.chunks(_LOGITS // (len(queries) * HEADS)):
+            query = self.cross_decode.cross_attn.query(queries[:, cells.pixels[part].clamp_min(0)])
+            query = query.unflatten(3, (HEADS, -1)).transpose(2, 3)  # (B, g, heads, M, 32)
+            key = keys[:, cells.tokens[part]].unflatten(3, (HEADS, -1)).permute(0, 1, 3, 4, 2)
+            blocked = torch.zeros(1, device=queries.device).masked_fill(
+                ~cells.allowed(part)[:, None], float("-inf")
+            )
+            logits = (query @ key).add_(blocked)  # (B, g, heads, M, K)
+            torch.mean(logits.softmax(4), dim=2, out=weights[:, part])
+        return LocalOperator(cells, weights)
+
+
+@lru_cache(maxsize=8)
+def _cells(size: tuple[int, int], grid: tuple[int, int]) -> Cells:
+    rows, columns = (Axis.of(*window(n, count), count) for n, count in zip(size, grid, strict=True))
+    return Cells(rows, columns, size, grid)
+
+
+def window(pixels: int, tokens: int) -> tuple[Tensor, Tensor]:
+    """Bounds low <= token < high of each pixel's window along one axis, (pixels,) each."""
+    centre = (torch.arange(pixels) + 0.5) / pixels
+    low = (tokens * (centre - REACH).clamp(0, 1)).floor().long()
+    high = (tokens * (centre + REACH).clamp(0, 1)).ceil().long()
+    return low, high

@@ -1,0 +1,161 @@
+"""Pixelwise networks on large images, a strip of rows at a time.
+
+A 128-channel map of a 448 px chip has 103 MB. Run as whole-image layers, a residual block reads
+and writes it a dozen times; in strips that stay in the cache it is read and written twice, and no
+more than two maps exist. Group norms need the whole image first: their sums are taken while the
+strip is at hand.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# Pixels of a strip on a CPU: 4096 x 128 floats are 2 MiB. A GPU takes the image whole.
+_STRIP = 4096
+
+
+@dataclass
+class Rows:
+    """A batch of maps, channels last, that layers change in place.
+
+    Attributes:
+        values: (B, H, W, C) contiguous.
+    """
+
+    values: Tensor
+
+    @staticmethod
+    def of(image: Tensor) -> "Rows":
+        """Take (B, C, H, W)."""
+        return Rows(image.permute(0, 2, 3, 1).contiguous())
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(H, W)."""
+        return self.values.shape[1], self.values.shape[2]
+
+    def linear(self, weight: Tensor, into: "Rows | None" = None) -> "Rows":
+        """Apply a 1 x 1 convolution; ``into`` may be these rows themselves."""
+        matrix = weight.flatten(1).T
+        if into is None:
+            into = Rows(self.values.new_empty(*self.values.shape[:3], len(weight)))
+        for strip in self._strips():
+            into.values[:, strip] = self.values[:, strip] @ matrix
+        return into
+
+    def rotate(self, rows: tuple[Tensor, Tensor], columns: tuple[Tensor, Tensor]) -> None:
+        """Apply rotary positions in place: x cos(a + b) + turned(x) sin(a + b).
+
+        Args:
+            rows: cosine and sine of the row angles a, (H, 1, C).
+            columns: cosine and sine of the column angles b, (1, W, C).
+        """
+        half = self.values.shape[3] // 2
+        for strip in self._strips():
+            x = self.values[:, strip]
+            (cos_a, sin_a), (cos_b, sin_b) = (rows[0][strip], rows[1][strip]), columns
+            turned = torch.cat([-x[..., half:], x[..., :half]], dim=3)
+            x.mul_(cos_a * cos_b - sin_a * sin_b)
+            x.add_(turned.mul_(sin_a * cos_b + cos_a * sin_b))
+
+    def residual(self, layer: nn.Module) -> None:
+        """Apply a residual block in place."""
+        norm, _, first, other, _, second = cast(Any, layer.block)
+        inner = self._through(norm, first)
+        matrix = second.weight.flatten(1).T
+        for strip, active in inner._activated(other):
+            self.values[:, strip] += active @ matrix
+
+    def residual_pooled(self, layer: nn.Module, grid: tuple[int, int]) -> Tensor:
+        """Apply a residual block and average to a grid, (B, C, h, w).
+
+        The block's last convolution is linear, so it runs after the average.
+        """
+        norm, _, first, other, _, second = cast(Any, layer.block)
+        mean = _Pool(self, grid)
+        for strip in self._strips():
+            mean.add(strip, self.values[:, strip])
+        inner = self._through(norm, first)
+        active = _Pool(self, grid)
+        for strip, some in inner._activated(other):
+            active.add(strip, some)
+        pooled: Tensor = mean.total + active.total @ second.weight.flatten(1).T
+        return pooled.permute(0, 3, 1, 2)
+
+    def convolve(self, weight: Tensor) -> None:
+        """Apply a 3 x 3 convolution with zero padding in place, weight (C, C, 3, 3)."""
+        above = torch.zeros_like(self.values[:, :1])  # the row over the strip, before its change
+        for strip in self._strips():
+            here = self.values[:, strip]
+            below = self.values[:, strip.stop : strip.stop + 1]
+            if below.shape[1] == 0:
+                below = torch.zeros_like(above)
+            rows = torch.cat([above, here, below], dim=1).permute(0, 3, 1, 2)
+            above = here[:, -1:].clone()
+            here.copy_(F.conv2d(rows, weight, padding=(0, 1)).permute(0, 2, 3, 1))
+
+    def _through(self, norm: nn.GroupNorm, convolution: nn.Conv2d) -> "Rows":
+        matrix = convolution.weight.flatten(1).T
+        inner = Rows(torch.empty_like(self.values))
+        for strip, active in self._activated(norm):
+            inner.values[:, strip] = active @ matrix
+        return inner
+
+    def _activated(self, norm: nn.GroupNorm) -> Iterator[tuple[slice, Tensor]]:
+        gain, shift = self._affine(norm)
+        for strip in self._strips():
+            yield strip, F.silu(torch.addcmul(shift, self.values[:, strip], gain), inplace=True)
+
+    def _affine(self, norm: nn.GroupNorm) -> tuple[Tensor, Tensor]:
+        """Write a group norm as x gain + shift, (B, 1, 1, C) each."""
+        batch, height, width, channels = self.values.shape
+        sums = self.values.new_zeros(2, batch, channels, dtype=torch.float64)
+        for strip in self._strips():
+            x = self.values[:, strip]
+            sums[0] += x.sum((1, 2))
+            sums[1] += x.square().sum((1, 2))
+        size = height * width * channels // norm.num_groups
+        mean, square = sums.unflatten(2, (norm.num_groups, -1)).sum(3) / size  # (B, groups) each
+        scale = ((square - mean.square()).clamp_min(0) + norm.eps).rsqrt()
+        each = channels // norm.num_groups
+        gain = scale.repeat_interleave(each, 1) * norm.weight
+        shift = norm.bias - mean.repeat_interleave(each, 1) * gain
+        return (
+            gain[:, None, None].to(self.values.dtype),
+            shift[:, None, None].to(self.values.dtype),
+        )
+
+    def _strips(self) -> Iterator[slice]:
+        batch, height, width, _ = self.values.shape
+        step = height if self.values.is_cuda else max(1, _STRIP // (batch * width))
+        for top in range(0, height, step):
+            yield slice(top, min(top + step, height))
+
+
+class _Pool:
+    """Adaptive average pooling that takes the image strip by strip."""
+
+    def __init__(self, rows: Rows, grid: tuple[int, int]) -> None:
+        batch, height, width, channels = rows.values.shape
+        self.down = pool_matrix(height, grid[0]).to(rows.values)  # (h, H)
+        self.across = pool_matrix(width, grid[1]).to(rows.values)  # (w, W)
+        self.total = rows.values.new_zeros(batch, *grid, channels)
+
+    def add(self, strip: slice, values: Tensor) -> None:
+        """Add (B, rows, W, C)."""
+        across = self.across @ values  # (B, rows, w, C)
+        self.total += torch.einsum("hr,brwc->bhwc", self.down[:, strip], across)
+
+
+def pool_matrix(pixels: int, cells: int) -> Tensor:
+    """The (cells, pixels) matrix of adaptive average pooling along one axis."""
+    cell = torch.arange(cells)
+    low = cell * pixels // cells
+    high = -((-(cell + 1) * pixels) // cells)
+    pixel = torch.arange(pixels)
+    inside = (pixel >= low[:, None]) & (pixel < high[:, None])
+    return inside / (high - low)[:, None]

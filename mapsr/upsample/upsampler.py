@@ -1,0 +1,44 @@
+"""What every upsampler promises."""
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from mapsr.errors import ConfigError
+from mapsr.upsample.operator import PixelOperator
+
+
+class Upsampler(nn.Module, ABC):
+    """From an image and its tokens to the operator that carries tokens to pixels.
+
+    Attributes:
+        weights: name and SHA-256 of the weights, None for an upsampler without weights.
+    """
+
+    weights: dict[str, str] | None = None
+
+    @torch.no_grad()
+    def forward(
+        self, image: Tensor, tokens: Tensor, size: tuple[int, int] | None = None
+    ) -> PixelOperator:
+        """Make the operator for a batch of images.
+
+        Args:
+            image: (B, 3 or more, H, W) float32 in [0, 1].
+            tokens: (B, D, h, w) of the same images.
+            size: (H', W') pixels wanted; None: the image's.
+
+        Returns:
+            The operator from h x w tokens to H' x W' pixels.
+
+        Raises:
+            ConfigError: image and tokens are not of one batch.
+        """
+        if len(image) != len(tokens):
+            raise ConfigError(f"{len(image)} image(s), but tokens of {len(tokens)}.")
+        return self.operator(image, tokens, size or (image.shape[2], image.shape[3]))
+
+    @abstractmethod
+    def operator(self, image: Tensor, tokens: Tensor, size: tuple[int, int]) -> PixelOperator:
+        """Make the operator; the shapes have been checked."""
