@@ -8,14 +8,13 @@ from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mapsr.data.landscape import Canvas, draw_landscape
 from mapsr.errors import WeightsError
-from mapsr.features import Texture, TextureSettings
+from mapsr.features import Texture, TextureSettings, ViT, ViTSettings
 from mapsr.progress import Progress
 from mapsr.prompts import ClassPrompts
 from mapsr.refine import RefineSettings, refine
@@ -77,7 +76,8 @@ class DenseFeatures:
 
     def cosine(self, directions: Tensor) -> Tensor:
         """(1, C, H, W) cosine to directions (C, D)."""
-        return (self.unit @ F.normalize(directions, dim=1).T).T.unflatten(1, self.size)[None]
+        cosine = self.unit @ F.normalize(directions, dim=1).T  # (H W, C)
+        return cosine.T.reshape(1, -1, *self.size)
 
     def unit_sums(self, labels: Tensor, count: int) -> Tensor:
         """(1, count, D) sums of unit features over sets, by adding row after row."""
@@ -142,10 +142,9 @@ def bench_upsample(device: str, repeats: int, progress: Progress) -> UpsampleRes
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             peaks[way] = pool.apply(_peak_mib, (way, device))
     chip = Chip(device)
-    vit = timm.create_model(ENCODER, num_classes=0, dynamic_img_size=True).eval()
-    vit = vit.requires_grad_(False).to(device)
+    encoder = ViT(ViTSettings(ENCODER)).to(device)  # random weights take the same time
     steps: dict[str, Callable[[], Tensor]] = {
-        "encoder": lambda: vit.forward_features(chip.image[:, :3]),
+        "encoder": lambda: encoder(chip.image),
         "ours": chip.ours,
         "dense": chip.dense,
     }

@@ -7,10 +7,11 @@ nothing behind this module sees a DictConfig.
 
 import dataclasses
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
+import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
 from hydra.core.config_store import ConfigStore
@@ -34,8 +35,30 @@ def conf_folder() -> Path:
     return inside if inside.is_dir() else package.parent / "conf"
 
 
-def compose(name: str, overrides: Sequence[str]) -> dict[str, Any]:
+def split(overrides: Sequence[str], cls: type) -> tuple[dict[str, Any], list[str]]:
+    """Take the overrides that belong to a settings class, with "???" for what it must have.
+
+    Returns:
+        Values by field, with the class's defaults; the overrides that are left.
+    """
+    values = {f.name: _default(f) for f in dataclasses.fields(cls)}
+    left = []
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if equals and key in values:
+            values[key] = yaml.safe_load(value)
+        else:
+            left.append(override)
+    return values, left
+
+
+def compose(name: str, overrides: Sequence[str], also: Iterable[str] = ()) -> dict[str, Any]:
     """Compose ``conf/NAME.yaml`` with overrides into plain containers.
+
+    Args:
+        name: of the file.
+        overrides: as Hydra takes them.
+        also: keys that are read elsewhere, to be named where one is mistyped.
 
     Raises:
         ConfigError: an unknown key, group or choice (the nearest one is named), a malformed
@@ -43,14 +66,15 @@ def compose(name: str, overrides: Sequence[str]) -> dict[str, Any]:
     """
     _register()
     GlobalHydra.instance().clear()
+    overrides = [_readable(override) for override in overrides]
     with initialize_config_dir(str(conf_folder()), version_base="1.3"):
         try:
-            config = hydra_compose(name, list(overrides))
+            config = hydra_compose(name, overrides)
             return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
         except MissingConfigException as error:
             raise ConfigError(_unknown_choice(overrides, error)) from error
         except (ConfigCompositionException, HydraException) as error:
-            raise ConfigError(_unknown_key(name, overrides, error)) from error
+            raise ConfigError(_unknown_key(name, overrides, error, also)) from error
         except OmegaConfBaseException as error:
             raise ConfigError(f"The configuration can't be resolved: {_line(error)}.") from error
 
@@ -74,12 +98,14 @@ def typed(cls: type[Settings], values: Mapping[str, Any], where: str) -> Setting
     """
     for key, value in values.items():
         if value == "???":
-            raise ConfigError(f"{where}.{key} has no value: give {where}.{key}=... .")
+            name = f"{where}.{key}".lstrip(".")
+            raise ConfigError(f"{name} has no value: give {name}=... .")
     try:
         merged = OmegaConf.merge(OmegaConf.structured(cls), dict(values))
         return cast(Settings, OmegaConf.to_object(merged))
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{where}.{error.full_key or ''}: {_line(error)}.") from error
+        key = ".".join(part for part in (where, str(error.full_key or "")) if part)
+        raise ConfigError(f"{key}: {_line(error)}.") from error
 
 
 def _register() -> None:
@@ -91,6 +117,18 @@ def _register() -> None:
             store.store(group=f"schema/{group}", name=kind, node=defaults)
 
 
+def _readable(override: str) -> str:
+    """Quote a value that Hydra's grammar does not take, such as a pattern with {scene}."""
+    key, equals, value = override.partition("=")
+    try:
+        OverridesParser.create().parse_override(override)
+    except HydraException:
+        if equals:
+            escaped = value.replace("'", "\\'")
+            return f"{key}='{escaped}'"
+    return override
+
+
 def _shared(below: str, *otherwise: str | None) -> str | None:
     """``${shared:PATH}``: a path below MAPSR_SHARED; ``${shared:PATH,null}``: null without it."""
     root = os.environ.get("MAPSR_SHARED")
@@ -98,7 +136,10 @@ def _shared(below: str, *otherwise: str | None) -> str | None:
         return f"{root}/{below}"
     if otherwise:
         return otherwise[0]
-    raise ConfigError(f"MAPSR_SHARED is not set, and {below} is looked for below it")
+    raise ConfigError(
+        f"{below} is looked for below the folder MAPSR_SHARED, which is not set: set it, or give "
+        "the key a value of its own, such as data.root=FOLDER"
+    )
 
 
 def _default(field: "dataclasses.Field[Any]") -> object:
@@ -119,7 +160,7 @@ def _unknown_choice(overrides: Sequence[str], error: Exception) -> str:
     return f"The configuration can't be composed: {_line(error)}"
 
 
-def _unknown_key(name: str, overrides: Sequence[str], error: Exception) -> str:
+def _unknown_key(name: str, overrides: Sequence[str], error: Exception, also: Iterable[str]) -> str:
     """Name the first override whose key is not there, and the nearest key that is."""
     try:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
@@ -128,7 +169,7 @@ def _unknown_key(name: str, overrides: Sequence[str], error: Exception) -> str:
     groups = {path.name for path in conf_folder().iterdir() if path.is_dir()}
     chosen = [o.input_line for o in parsed if o.key_or_group in groups and o.input_line]
     config = hydra_compose(name, [line for line in chosen if line])
-    keys = sorted({*_leaves(config), *groups})
+    keys = sorted({*_leaves(config), *groups, *also})
     for override in parsed:
         key = override.key_or_group
         if key not in keys and not key.startswith("hydra") and override.input_line not in chosen:
@@ -138,7 +179,7 @@ def _unknown_key(name: str, overrides: Sequence[str], error: Exception) -> str:
 
 def _leaves(config: DictConfig, prefix: str = "") -> list[str]:
     keys: list[str] = []
-    for key in config:
+    for key in map(str, config):
         if OmegaConf.is_missing(config, key):
             keys.append(f"{prefix}{key}")
             continue

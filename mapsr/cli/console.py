@@ -96,11 +96,6 @@ def configure_logging(verbosity: int) -> None:
     logger.handlers = [h for h in logger.handlers if not isinstance(h, _Stderr)] + [handler]
 
 
-def quiet_libraries() -> None:
-    """Keep what libraries say of themselves off the terminal; warnings and errors stay."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-
-
 class _Stderr(logging.Handler):
     """Writes to whatever stderr is now: while bars are drawn, rich puts lines above them."""
 

@@ -45,16 +45,16 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def main(arguments: argparse.Namespace) -> int:
     """Map the raster."""
-    import mapsr
-    from mapsr.cli.compose import compose, settings_of, typed
+    import mapsr.experiment  # registers all settings
+    from mapsr.cli.compose import compose, settings_of, split, typed
     from mapsr.mapping import map_image
     from mapsr.prompts import load_prompts
 
-    config = compose("map", arguments.overrides)
-    groups = {"refine", "trainer", "engine"}
-    basics = typed(MapBasics, {k: v for k, v in config.items() if k not in groups}, "map")
+    own, overrides = split(arguments.overrides, MapBasics)
+    config = compose("map", overrides, also=own)
+    basics = typed(MapBasics, own, "")
     file = load_prompts(Path(basics.prompts))
-    if config["refine"] is None:
+    if config.get("refine") is None:
         config["refine"] = file.settings["refine"]
     method = _method(file, config, basics)
     image: Any = file.settings["image"]
@@ -85,7 +85,6 @@ def _method(file: "PromptFile", config: dict[str, Any], basics: MapBasics) -> "M
     Raises:
         PromptError: the weights that are found here are not those of the prompts.
     """
-    import mapsr.experiment  # noqa: F401 - registers all settings
     from mapsr.cli.compose import settings_of
     from mapsr.errors import PromptError
     from mapsr.mapping import legend_of
@@ -100,7 +99,7 @@ def _method(file: "PromptFile", config: dict[str, Any], basics: MapBasics) -> "M
         if built.weights != file.weights[part]:
             raise PromptError(
                 f"The {part}'s weights here ({built.weights}) are not those that the prompts were "
-                f"fitted with ({file.weights[part]}): fit the prompts again, or fetch those weights."
+                f"fitted with ({file.weights[part]}): fit them again, or fetch those weights."
             )
     # every chip is seen once, so there is nothing to remember
     extractor = FeatureExtractor(encoder, upsampler, trainer.device, memory_mib=0)

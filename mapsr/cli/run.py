@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from mapsr.cli.console import ConsoleProgress, quiet_libraries, say
+from mapsr.cli.console import ConsoleProgress, say
 
 if TYPE_CHECKING:
     from mapsr.experiment import RunSettings
@@ -40,7 +40,6 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def main(arguments: argparse.Namespace) -> int:
     """Run the experiment and print its scores."""
-    quiet_libraries()
     import yaml
 
     from mapsr.experiment import run_experiment

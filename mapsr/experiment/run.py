@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Mapping
-from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 

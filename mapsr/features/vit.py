@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import Any
 
-import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -139,6 +138,8 @@ class ViT(Encoder):
 
 
 def _create(model: str) -> Any:  # noqa: ANN401 - timm gives its models no common type
+    import timm  # seconds, which the weight-free encoder does without
+
     try:
         vit = timm.create_model(model, pretrained=False, num_classes=0, dynamic_img_size=True)
     except (RuntimeError, TypeError) as error:

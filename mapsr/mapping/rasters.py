@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from mapsr.data import Scene, SceneSource
 from mapsr.errors import ConfigError
@@ -66,7 +67,7 @@ def map_image(
 
 def legend_of(file: PromptFile) -> Legend:
     """The target legend that a prompt file carries."""
-    fields = dict(file.legend)
+    fields: dict[str, Any] = dict(file.legend)
     classes = tuple(
         LandClass(one["code"], one["name"], tuple(one["color"]), one["target"])
         for one in fields.pop("classes")

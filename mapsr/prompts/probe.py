@@ -4,6 +4,7 @@ import logging
 import math
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -148,7 +149,7 @@ def train_probe(probe: LinearProbe, batches: object, accelerator: str, precision
     Raises:
         PromptError: the loss is no number; the features or the learning rate are out of range.
     """
-    with warnings.catch_warnings():
+    with _hushed(), warnings.catch_warnings():
         # Lightning's own: https://github.com/Lightning-AI/pytorch-lightning/issues/21326
         warnings.filterwarnings(
             "ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning
@@ -172,3 +173,15 @@ def train_probe(probe: LinearProbe, batches: object, accelerator: str, precision
             "The probe's training diverged: its weights are no numbers. Lower "
             f"prompts.learning_rate, now {probe.settings.learning_rate:g}."
         )
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Keep Lightning's advice off the terminal; its warnings and errors stay."""
+    lightning = logging.getLogger("lightning.pytorch")
+    level = lightning.level
+    lightning.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        lightning.setLevel(level)
