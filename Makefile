@@ -41,7 +41,7 @@ lock: install
 # The README's picture, from the default run.
 picture: install
 	$(BIN)/mapsr run logger=none output=outputs/picture overwrite=true
-	cp outputs/picture/figures/score_1.png docs/overview.png
+	cp outputs/picture/figures/score_0.png experiments/overview.png
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

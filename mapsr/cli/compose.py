@@ -76,6 +76,8 @@ def compose(name: str, overrides: Sequence[str], also: Iterable[str] = ()) -> di
         except (ConfigCompositionException, HydraException) as error:
             raise ConfigError(_unknown_key(name, overrides, error, also)) from error
         except OmegaConfBaseException as error:
+            if own := _own(error):
+                raise own from error
             raise ConfigError(f"The configuration can't be resolved: {_line(error)}.") from error
 
 
@@ -120,6 +122,8 @@ def _register() -> None:
 def _readable(override: str) -> str:
     """Quote a value that Hydra's grammar does not take, such as a pattern with {scene}."""
     key, equals, value = override.partition("=")
+    if not key or not equals or key.startswith("~"):
+        raise ConfigError(f"An override can't be read: '{override}' (expected key=value).")
     try:
         OverridesParser.create().parse_override(override)
     except HydraException:
@@ -138,7 +142,7 @@ def _shared(below: str, *otherwise: str | None) -> str | None:
         return otherwise[0]
     raise ConfigError(
         f"{below} is looked for below the folder MAPSR_SHARED, which is not set: set it, or give "
-        "the key a value of its own, such as data.root=FOLDER"
+        "the key a value of its own, such as data.root=FOLDER."
     )
 
 
@@ -188,6 +192,13 @@ def _leaves(config: DictConfig, prefix: str = "") -> list[str]:
             keys += _leaves(raw, f"{prefix}{key}.")
         keys.append(f"{prefix}{key}")
     return keys
+
+
+def _own(error: BaseException | None) -> ConfigError | None:
+    """The error that a resolver of ours raised, below those that OmegaConf made of it."""
+    while error is not None and not isinstance(error, ConfigError):
+        error = error.__context__
+    return error
 
 
 def _line(error: Exception) -> str:

@@ -104,8 +104,6 @@ def torch_devices() -> Finding:
     except (ImportError, OSError) as error:
         return Finding("torch", f"can't be imported ({error})", "install torch for this machine")
     devices = [f"cpu with {torch.get_num_threads()} threads"]
-    if torch.backends.mps.is_available():
-        devices.insert(0, "mps")
     if torch.cuda.is_available():
         count = torch.cuda.device_count()
         devices[:0] = [f"cuda:{i} {torch.cuda.get_device_name(i)}" for i in range(count)]

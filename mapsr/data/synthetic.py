@@ -38,9 +38,9 @@ class SyntheticSettings:
     """Number of scenes to fit on."""
     score_scenes: int = 2
     """Number of scenes to score on, none of which is fitted on."""
-    height: int = 480
+    height: int = 416
     """Rows of 1 m of each image."""
-    width: int = 512
+    width: int = 448
     """Columns of 1 m of each image."""
     scale: float = 255.0
     """Value of the image that becomes 1."""

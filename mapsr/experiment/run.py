@@ -66,9 +66,11 @@ def run_experiment(
             )
             for scene in dict.fromkeys((*scenes.fit, *scenes.score)):
                 source.check(scene)
+        logger.info("%d scene(s) to fit on, %d to map", len(scenes.fit), len(scenes.score))
         method = build_method(settings, legends, progress, watch)
         with watch("fit"):
             fit(method, settings, source, scenes, legends)
+        logger.info("pixels behind the prompts: %s", _prompt_pixels(method))
         save_prompts(folder.prompts, prompt_file(method, settings, config, legends))
         with watch("map"):
             judgement = _map_scenes(method, settings, source, scenes, legends, folder, progress)
@@ -82,6 +84,7 @@ def run_experiment(
             mirror.picture(picture.stem, picture)
         if judgement.map:
             mirror.confusion(_pooled(judgement.map).counts, names)
+        logger.info("mIoU %s, OA %s", metrics["miou"], metrics["oa"])
         folder.write_metrics(metrics)
     return folder.path, metrics
 
@@ -185,6 +188,7 @@ def _map_scene(
             method.progress,
             settings.engine.batch,
             scene.name,
+            ("map", "probe") if method.probe else ("map",),
         ):
             write(band.window, band.labels["map"])
             seen = source.read(scene, band.window)
@@ -266,12 +270,13 @@ def _record(
             "score": [scene.name for scene in scenes.score],
         },
         "unknown_codes": source.unknown_codes,
-        "prompt_pixels": dict(
-            zip(method.class_names, method.prompts.counts.tolist(), strict=True)
-            if method.prompts
-            else ()
-        ),
+        "prompt_pixels": _prompt_pixels(method),
     }
+
+
+def _prompt_pixels(method: MapSR) -> dict[str, int]:
+    counts = method.prompts.counts.tolist() if method.prompts else []
+    return dict(zip(method.class_names, counts, strict=bool(counts)))
 
 
 def _bands(settings: RunSettings) -> int | None:

@@ -37,12 +37,12 @@ class TrainerSettings:
     """Where the work is done."""
 
     accelerator: str = "auto"
-    """"auto" (CUDA where there is one, else CPU), "cpu", "cuda" or "mps"."""
+    """"auto" (CUDA where there is one, else CPU), "cpu" or "cuda"."""
     precision: str = "32-true"
     """Lightning's name of the precision that the probe is trained in."""
 
     def __post_init__(self) -> None:
-        require_choice(self.accelerator, ("auto", "cpu", "cuda", "mps"), "trainer.accelerator")
+        require_choice(self.accelerator, ("auto", "cpu", "cuda"), "trainer.accelerator")
 
     @property
     def device(self) -> torch.device:
@@ -51,17 +51,13 @@ class TrainerSettings:
         Raises:
             ConfigError: this machine does not have it.
         """
-        present = {
-            "cpu": True,
-            "cuda": torch.cuda.is_available(),
-            "mps": torch.backends.mps.is_available(),
-        }
+        present = torch.cuda.is_available()
         if self.accelerator == "auto":
-            return torch.device("cuda" if present["cuda"] else "cpu")
-        if not present[self.accelerator]:
+            return torch.device("cuda" if present else "cpu")
+        if self.accelerator == "cuda" and not present:
             raise ConfigError(
-                f"trainer.accelerator={self.accelerator}, but torch finds no such device here: "
-                "set trainer.accelerator=auto."
+                "trainer.accelerator=cuda, but torch finds no CUDA device here: set "
+                "trainer.accelerator=auto."
             )
         return torch.device(self.accelerator)
 

@@ -38,6 +38,7 @@ def map_raster(
     progress: Progress,
     batch: int = 1,
     name: str = "map",
+    layers: Sequence[str] = ("map",),
 ) -> Iterator[Band]:
     """Map a raster chip by chip.
 
@@ -52,14 +53,15 @@ def map_raster(
         progress: shows how many chips are done.
         batch: chips scored at once.
         name: what the progress is called.
+        layers: of the scores; rows without any valid pixel have them too.
 
     Yields:
         Bands from top to bottom, which together hold every row once.
     """
     rows = cover(*size, settings)
-    chips = progress.track(
-        (read(window) for row in rows for window in row), name, len(rows) * len(rows[0])
-    )
+    chips: Iterator[Chip] = (read(window) for row in rows for window in row)
+    if (total := len(rows) * len(rows[0])) > 1:  # one chip is no long work
+        chips = progress.track(chips, name, total)
     strip: _Strip | None = None
     for number, row in enumerate(rows):
         top, height = row[0].row, row[0].height
@@ -70,7 +72,7 @@ def map_raster(
             if filled:
                 strip.add(filled, score(filled), settings.overlap)
         end = rows[number + 1][0].row if number + 1 < len(rows) else size[0]
-        yield strip.band(end)
+        yield strip.band(end, layers)
     next(chips, None)  # lets the progress see the end
 
 
@@ -94,12 +96,12 @@ class _Strip:
                     self.sums[layer] = torch.zeros(values.shape[1], *self.weight.shape)
                 self.sums[layer][:, rows, columns] += values[part].cpu() * weight
 
-    def band(self, end: int) -> Band:
+    def band(self, end: int, layers: Sequence[str]) -> Band:
         """The rows above ``end``, to which no chip will be added any more."""
         count = end - self.top
         window = Window(self.top, 0, count, self.weight.shape[1])
         valid = self.valid[:count]
-        labels = {}
+        labels = {layer: np.full(valid.shape, NODATA, np.uint8) for layer in layers}
         for layer, sums in self.sums.items():
             # all classes share a pixel's weight, so the sums' order is that of the means
             best = sums[:, :count].argmax(0).to(torch.uint8)

@@ -123,4 +123,6 @@ class Cells:
 
     def to(self, device: torch.device) -> "Cells":
         """Return the cells with their tensors on ``device``."""
+        if self.rows.pixels.device == device:
+            return self  # with the tables made already
         return Cells(self.rows.to(device), self.columns.to(device), self.size, self.grid)

@@ -63,7 +63,7 @@ def test_each_scene_has_a_folder_with_three_files(scenes):
 def test_image_has_four_bands_of_bytes_and_shares_its_grid_with_the_truth(scenes):
     for scene in scenes.fit + scenes.score:
         image = pixels(scene.image)
-        assert (image.shape, image.dtype) == ((4, 480, 512), np.uint8)
+        assert (image.shape, image.dtype) == ((4, 416, 448), np.uint8)
         assert read_grid(scene.truth) == read_grid(scene.image)
         assert read_grid(scene.image).pixel_size == (1, 1)
 
@@ -101,7 +101,7 @@ def test_all_pixels_have_one_of_four_classes_and_every_class_occurs(scenes):
 
 
 def test_classes_have_the_shares_of_a_rural_landscape(scenes):
-    shares = confusion(scenes.fit + scenes.score).sum(axis=1) / (4 * 480 * 512)
+    shares = confusion(scenes.fit + scenes.score).sum(axis=1) / (4 * 416 * 448)
     low, high = (0.05, 0.28, 0.38, 0.07), (0.12, 0.42, 0.56, 0.15)
     assert (shares > low).all() and (shares < high).all()
 

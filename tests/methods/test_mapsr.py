@@ -1,0 +1,189 @@
+from dataclasses import replace
+
+import pytest
+import torch
+from make_chips import NAMES, crosswalk, make_chip
+from stand_ins import MeanColour
+
+from mapsr.errors import DataError, PromptError
+from mapsr.methods import FeatureExtractor, MapSR
+from mapsr.prompts import ClassPrompts, CoarsePromptSettings
+from mapsr.refine import RefineSettings
+from mapsr.upsample import Bilateral, BilateralSettings
+
+SETTINGS = CoarsePromptSettings(pixels=2000, epochs=5, batch=128, learning_rate=0.05)
+PLAIN = RefineSettings(nodes="none")
+CHIPS = [make_chip(number) for number in range(3)]
+
+
+def mapsr(refinement=PLAIN, names=NAMES, **more):
+    extractor = FeatureExtractor(
+        MeanColour(), Bilateral(BilateralSettings()), torch.device("cpu"), 64
+    )
+    return MapSR(extractor, refinement, names, **more)
+
+
+def fitted(settings=SETTINGS, chips=CHIPS, **more):
+    method = mapsr(**more)
+    method.fit_coarse(chips, crosswalk(), settings)
+    return method
+
+
+def right(labels, chip, where=None):
+    """Share of pixels with the true label."""
+    where = chip.valid if where is None else where & chip.valid
+    return float((labels == chip.truth)[where].double().mean())
+
+
+def dense_of(method, chip):
+    """Features of the chip's own pixels, (4, H, W)."""
+    height, width = chip.valid.shape
+    return method.extractor([chip]).linear(torch.eye(4))[0, :, :height, :width]
+
+
+def target_of(chip):
+    return torch.from_numpy(crosswalk().apply(chip.coarse.numpy()))
+
+
+@pytest.mark.parametrize("classes", ["target", "product"])
+@pytest.mark.parametrize("through", ["pixels", "operator"])
+@pytest.mark.parametrize("nodes", ["none", "superpixels"])
+def test_maps_are_better_than_the_coarse_labels_they_came_from(classes, through, nodes):
+    settings = replace(SETTINGS, classes=classes, through=through, epochs=10)
+    method = fitted(settings, refinement=RefineSettings(nodes=nodes))
+    assert method.prompts is not None
+    assert method.prompts.present.all()
+    ours, coarse = [], []
+    for chip in (*CHIPS, make_chip(7)):
+        ours.append(right(method.score([chip])["map"][0].argmax(0), chip))
+        coarse.append(right(target_of(chip), chip, target_of(chip) != 255))
+    assert max(coarse) < 0.96
+    # superpixels of 40 pixels cost a little at banks that run slantwise
+    assert sum(ours) / 4 > (1 if nodes == "none" else sum(coarse) / 4 + 0.02) - 1e-9
+
+
+def test_trained_parameters_are_the_probes():
+    assert mapsr().trained_parameters == 0
+    assert fitted().trained_parameters == 2 * 4
+    product = fitted(replace(SETTINGS, classes="product", bias=True))
+    assert product.trained_parameters == 4 * 4 + 4
+
+
+def test_prompts_are_means_over_pixels_where_probe_and_coarse_labels_agree():
+    method = fitted()
+    sums, counts = torch.zeros(2, 4), torch.zeros(2, dtype=torch.int64)
+    for chip in CHIPS:
+        features = method.extractor([chip])
+        best = method.probe.scores(features)[0, :, :41, :58].argmax(0)
+        dense = dense_of(method, chip)
+        for number in range(2):
+            pixels = (best == number) & (target_of(chip) == number) & chip.valid
+            sums[number] += dense[:, pixels].sum(1)
+            counts[number] += int(pixels.sum())
+    assert torch.equal(method.prompts.counts, counts)
+    torch.testing.assert_close(method.prompts.vectors, sums / counts[:, None], rtol=1e-4, atol=1e-5)
+
+
+def test_prompts_from_truth_are_means_over_valid_pixels():
+    method = mapsr()
+    method.fit_truth(CHIPS[:2])
+    assert method.probe is None and method.trained_parameters == 0
+    for number in range(2):
+        own = [dense_of(method, chip)[:, (chip.truth == number) & chip.valid] for chip in CHIPS[:2]]
+        mean = torch.cat(own, dim=1).mean(1)
+        torch.testing.assert_close(method.prompts.vectors[number], mean, rtol=1e-4, atol=1e-5)
+    labels = method.score([CHIPS[2]])["map"][0].argmax(0)
+    assert right(labels, CHIPS[2]) > 0.97
+
+
+def test_scores_of_two_chips_equal_those_of_one_by_one():
+    method = fitted(refinement=RefineSettings())
+    both = method.score(CHIPS[:2], probe=True)
+    assert set(both) == {"map", "probe"}
+    for part in range(2):
+        alone = method.score(CHIPS[part : part + 1], probe=True)
+        for layer, scores in alone.items():
+            assert scores.shape == (1, 2, 41, 58)
+            torch.testing.assert_close(both[layer][part], scores[0], rtol=1e-4, atol=1e-5)
+
+
+def test_scores_are_cosines_and_the_probes_are_probabilities():
+    layers = fitted().score([make_chip(1, (37, 50))], probe=True)
+    assert layers["map"].shape == (1, 2, 37, 50)
+    assert layers["map"].abs().max() <= 1 + 1e-5
+    torch.testing.assert_close(layers["probe"].sum(1), torch.ones(1, 37, 50))
+    assert set(fitted().score([CHIPS[0]])) == {"map"}
+
+
+def test_batches_while_fitting_change_nothing():
+    one, three = fitted(), fitted(batch=3)
+    torch.testing.assert_close(one.probe.weight, three.probe.weight, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(one.prompts.vectors, three.prompts.vectors, rtol=1e-4, atol=1e-5)
+
+
+def test_a_seed_gives_the_same_fit_each_time():
+    # with all pixels in one batch, only the draw of the pixels can differ
+    few = replace(SETTINGS, pixels=60, batch=1000)
+    first, again, other = (fitted(few, seed=seed) for seed in (3, 3, 4))
+    assert torch.equal(first.probe.weight, again.probe.weight)
+    assert torch.equal(first.prompts.vectors, again.prompts.vectors)
+    assert (first.probe.weight - other.probe.weight).abs().max() > 1e-4
+
+
+def test_padding_and_invalid_pixels_are_never_sampled():
+    # one class only where there is nothing to see, and beyond the edges
+    chips = [replace(chip, coarse=torch.where(chip.valid, chip.coarse, 1)) for chip in CHIPS]
+    odd = [replace(chip, coarse=torch.where(chip.valid, chip.coarse, 0)) for chip in CHIPS]
+    assert torch.equal(fitted(chips=chips).probe.weight, fitted(chips=odd).probe.weight)
+
+
+def test_a_class_without_prompt_never_shows():
+    names = (*NAMES, "ice")
+    method = mapsr(names=names)
+    method.fit_coarse(CHIPS, crosswalk(), SETTINGS)
+    assert method.prompts.present.tolist() == [True, True, False]
+    layers = method.score([CHIPS[0]], probe=True)
+    assert (layers["map"][:, 2] == float("-inf")).all()
+    assert set(layers["map"].argmax(1).unique().tolist()) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("through", "message"),
+    [
+        ("pixels", "No pixel of the scenes to fit on has a coarse label of a target class"),
+        ("operator", "Only 0 of 2 classes has pixels for a prompt"),
+    ],
+)
+def test_scenes_without_a_labelled_pixel(through, message):
+    unlabelled = [replace(chip, coarse=torch.full_like(chip.coarse, 255)) for chip in CHIPS]
+    with pytest.raises(PromptError, match=message):
+        fitted(replace(SETTINGS, through=through), chips=unlabelled)
+
+
+def test_scenes_of_one_class_only():
+    water = [replace(chip, coarse=torch.full_like(chip.coarse, 1)) for chip in CHIPS]
+    with pytest.raises(PromptError, match="Only 1 of 2 classes has pixels for a prompt"):
+        fitted(chips=water)
+
+
+def test_a_scene_without_coarse_labels_or_truth():
+    chip = replace(CHIPS[0], coarse=None, truth=None)
+    with pytest.raises(DataError, match="Scene 'river' has no coarse product to fit on"):
+        fitted(chips=[chip])
+    with pytest.raises(DataError, match="Scene 'river' has no truth to take prompts from"):
+        mapsr().fit_truth([chip])
+
+
+def test_scoring_needs_prompts():
+    with pytest.raises(PromptError, match="There are no prompts yet: fit them, or load them"):
+        mapsr().score([CHIPS[0]])
+
+
+def test_prompts_of_elsewhere_are_used_if_they_fit_the_encoder():
+    method, other = fitted(), mapsr()
+    other.use(method.prompts)
+    expected = method.score([CHIPS[0]])["map"]
+    assert torch.equal(other.score([CHIPS[0]], probe=True)["map"], expected)
+    assert "probe" not in other.score([CHIPS[0]], probe=True)
+    with pytest.raises(PromptError, match="prompts have 9 channels, the encoder 4: they belong"):
+        other.use(ClassPrompts(torch.zeros(2, 9), torch.ones(2, dtype=torch.int64)))

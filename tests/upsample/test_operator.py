@@ -1,0 +1,98 @@
+import pytest
+import torch
+from stand_ins import dense, normal, random_anyup, random_operator, uniform
+
+from mapsr.upsample import Bilateral, BilateralSettings, Bilinear, LocalOperator, Nearest
+from mapsr.upsample import operator as operator_module
+
+SIZE, GRID = (13, 22), (3, 5)
+UPSAMPLERS = {
+    "nearest": Nearest,
+    "bilinear": Bilinear,
+    "bilateral": lambda: Bilateral(BilateralSettings(radius=1.5)),
+    "anyup": lambda: random_anyup(8),
+}
+
+
+@pytest.fixture(params=UPSAMPLERS)
+def made(request):
+    """Each upsampler's operator for two images, and the images and tokens it is for."""
+    upsampler = UPSAMPLERS[request.param]()
+    image, tokens = uniform(11, 2, 3, *SIZE), normal(12, 2, 9, *GRID)
+    return upsampler, image, tokens, upsampler(image, tokens)
+
+
+@pytest.fixture(params=[8 << 20, 300])
+def chunk(request, monkeypatch):
+    """As one chunk and as many."""
+    monkeypatch.setattr(operator_module, "_CHUNK", request.param)
+
+
+def test_rows_sum_to_one_and_are_never_negative(made):
+    matrix = dense(made[3], 2)
+    torch.testing.assert_close(matrix.sum(2), torch.ones(2, SIZE[0] * SIZE[1]))
+    assert matrix.min() >= 0
+
+
+def test_a_batch_of_two_equals_one_by_one(made):
+    upsampler, image, tokens, operator = made
+    both = dense(operator, 2)
+    for part in range(2):
+        alone = dense(upsampler(image[part : part + 1], tokens[part : part + 1]))
+        torch.testing.assert_close(both[part], alone[0], rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(dense(operator.select(part))[0], both[part])
+
+
+def test_no_autograd_graph_is_kept():
+    for build in UPSAMPLERS.values():
+        tokens = normal(13, 1, 9, *GRID).requires_grad_()
+        operator = build()(uniform(14, 1, 3, *SIZE).requires_grad_(), tokens)
+        assert isinstance(operator, LocalOperator)
+        assert not operator.weights.requires_grad
+
+
+def test_apply_is_the_product_with_the_dense_matrix(chunk):
+    operator = random_operator(1, SIZE, GRID, batch=2)
+    values = normal(2, 2, 15, 400)
+    expected = (dense(operator, 2) @ values).transpose(1, 2).unflatten(2, SIZE)
+    torch.testing.assert_close(operator.apply(values), expected, rtol=1e-5, atol=1e-5)
+
+
+def test_norm_is_that_of_the_dense_features(chunk):
+    operator = random_operator(3, SIZE, GRID, batch=2)
+    tokens = normal(4, 2, 15, 40)
+    expected = (dense(operator, 2) @ tokens).norm(dim=2).unflatten(1, SIZE)
+    torch.testing.assert_close(operator.norm(tokens), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 4, 286])
+@pytest.mark.parametrize("weighted", [True, False])
+def test_pool_sums_rows_of_the_dense_matrix(chunk, count, weighted):
+    operator = random_operator(5, SIZE, GRID, batch=2)
+    labels = torch.randint(-1, count, (2, *SIZE), generator=torch.Generator().manual_seed(6))
+    weights = uniform(7, 2, *SIZE) if weighted else None
+    matrix = dense(operator, 2)
+    expected = torch.zeros(2, count, 15)
+    for part in range(2):
+        for pixel, label in enumerate(labels[part].flatten().tolist()):
+            if label >= 0:
+                factor = 1 if weights is None else weights[part].flatten()[pixel]
+                expected[part, label] += factor * matrix[part, pixel]
+    torch.testing.assert_close(
+        operator.pool(labels, count, weights), expected, rtol=1e-5, atol=1e-5
+    )
+
+
+def test_pool_leaves_out_pixels_with_negative_labels():
+    operator = Nearest()(torch.zeros(1, 3, 2, 4), torch.zeros(1, 1, 1, 2))
+    labels = torch.tensor([[[0, -1, 1, 1], [-7, 0, 1, -1]]])
+    # two pixels of set 0 under the first token, three of set 1 under the second
+    assert operator.pool(labels, 3).tolist() == [[[2, 0], [0, 3], [0, 0]]]
+    assert operator.pool(torch.full((1, 2, 4), -1), 1).tolist() == [[[0, 0]]]
+
+
+def test_rows_are_those_of_the_dense_matrix():
+    operator = random_operator(8, SIZE, GRID, batch=2)
+    pixels = torch.tensor([285, 0, 17, 17])
+    torch.testing.assert_close(operator.rows(pixels), dense(operator, 2)[:, pixels])
+    assert operator.rows(torch.zeros(0, dtype=torch.int64)).shape == (2, 0, 15)
