@@ -1,0 +1,151 @@
+"""Every file of conf/ composes, and what can't be composed is named in one sentence."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from mapsr.cli.compose import compose, conf_folder, settings_of
+from mapsr.cli.run import _GROUPS, compose_run
+from mapsr.errors import ConfigError
+from mapsr.experiment import RunSettings
+from mapsr.settings import CHOICES
+
+FILES = sorted(conf_folder().rglob("*.yaml"))
+CHOICE_FILES = [path for path in FILES if path.parent.name in _GROUPS]
+EXPERIMENTS = [path.stem for path in FILES if path.parent.name == "experiment"]
+# what a choice needs besides itself
+NEEDS = {("data", "geotiff"): ["data.root=here", "data.image={scene}.tif"]}
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(conf_folder()).as_posix()
+
+
+def test_the_configuration_is_there():
+    assert {path.parent.name for path in CHOICE_FILES} == set(_GROUPS)
+    assert {"paper", "patches_all", "patches_cross", "patches_truth"} <= set(EXPERIMENTS)
+
+
+@pytest.mark.parametrize("path", CHOICE_FILES, ids=relative)
+def test_each_choice_becomes_its_settings_class(path):
+    group, name = path.parent.name, path.stem
+    settings, config = compose_run([f"{group}={name}", *NEEDS.get((group, name), [])])
+    assert isinstance(settings, RunSettings)
+    chosen = getattr(settings, group)
+    assert type(chosen) is CHOICES[group][config[group]["kind"]]
+    written = yaml.safe_load(path.read_text())
+    for key in written.keys() - {"defaults"}:
+        value = getattr(chosen, key)
+        assert value == type(value)(written[key])
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_each_experiment_composes(name, monkeypatch, tmp_path):
+    monkeypatch.setenv("MAPSR_SHARED", str(tmp_path))
+    settings, config = compose_run([f"experiment={name}"])
+    assert isinstance(settings, RunSettings)
+    assert "experiment" not in config
+    if name.startswith("patches"):
+        assert settings.data.root == f"{tmp_path}/data/chesapeake_wv"
+        assert settings.weights_folder == f"{tmp_path}/weights"
+
+
+def test_an_override_goes_before_an_experiment(monkeypatch, tmp_path):
+    monkeypatch.setenv("MAPSR_SHARED", str(tmp_path))
+    settings, _ = compose_run(["experiment=patches_cross", "upsampler=nearest", "seed=7"])
+    assert type(settings.upsampler) is CHOICES["upsampler"]["nearest"]
+    assert (settings.name, settings.seed) == ("patches_cross", 7)
+
+
+def test_weights_are_looked_for_elsewhere_without_the_shared_folder(monkeypatch, tmp_path):
+    monkeypatch.delenv("MAPSR_SHARED", raising=False)
+    settings, _ = compose_run(["experiment=patches_all", f"data.root={tmp_path}"])
+    assert settings.weights_folder is None
+
+
+def test_the_files_change_nothing_that_they_do_not_name():
+    settings, config = compose_run([])
+    for group in _GROUPS:
+        chosen = getattr(settings, group)
+        # OmegaConf makes lists of tuples
+        plain = dataclasses.asdict(chosen), dataclasses.asdict(type(chosen)())
+        assert json.dumps(plain[0]) == json.dumps(plain[1])
+        assert set(config[group]) == {f.name for f in dataclasses.fields(chosen)} | {"kind"}
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_each_file_says_what_it_is_for_and_each_key_why(path):
+    lines = path.read_text().splitlines()
+    assert lines[0].startswith("# ")
+    if lines[0] == "# @package _global_":
+        assert lines[1].startswith("# ")
+    if path.parent.name == "experiment":
+        return  # their keys are explained where they are defined
+    document = yaml.safe_load("\n".join(lines))
+    for key in document.keys() - {"defaults"}:
+        [line] = [line for line in lines if line.startswith(f"{key}:")]
+        number = lines.index(line)
+        if path.parent == conf_folder():
+            assert "#" in line or lines[number - 1].startswith("#")
+
+
+def test_the_map_command_composes():
+    config = compose("map", ["engine.batch=3"])
+    assert config.get("refine") is None
+    assert settings_of(config, "engine").batch == 3
+    assert settings_of(compose("map", ["refine=none"]), "refine").nodes == "none"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (
+            ["refine.segmets=10"],
+            r"^Unknown key 'refine\.segmets'\. Did you mean 'refine\.segments'",
+        ),
+        (["sead=1"], r"^Unknown key 'sead'\. Did you mean 'seed'\?$"),
+        (["backbon=texture"], r"^Unknown key 'backbon'\. Did you mean 'backbone'\?$"),
+        (["zzzzzz=1"], r"^Unknown key 'zzzzzz'\.$"),
+        (
+            ["backbone=dinov2_vitb"],
+            r"^backbone=dinov2_vitb: expected one of dinov2_vitb14, .*Did you mean 'dinov2_vitb14'",
+        ),
+        (["experiment=patchs"], r"^experiment=patchs: expected one of paper, .*mean 'patches'\?$"),
+        (
+            ["refine.segments=many"],
+            r"^refine\.segments: Value 'many' .* not be converted to Integer",
+        ),
+        (["seed=null"], r"^(run\.)?seed: "),
+        (["seed=-1"], r"^seed is -1, expected a number in \[0, inf\]"),
+        (["refine.segments"], r"^An override can't be read: .* \(expected key=value\)\.$"),
+        (["data=geotiff", "data.image={scene}.tif"], r"^data\.root has no value: give data\.root="),
+        (["data=geotiff", "data.root=x"], r"^Set data\.image or data\.table: neither is set"),
+        (["~refine"], r"'~refine' .*expected key=value"),
+        (["=3"], r"'=3' .*expected key=value"),
+        (["+extra=1"], r"extra"),
+        (["output=${shared_:x}"], r"^The configuration can't be resolved: "),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
+def test_what_is_wrong_is_named(overrides, message):
+    with pytest.raises(ConfigError, match=message) as raised:
+        compose_run(overrides)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_path_below_a_folder_that_is_not_set(monkeypatch):
+    monkeypatch.delenv("MAPSR_SHARED", raising=False)
+    with pytest.raises(ConfigError) as raised:
+        compose_run(["experiment=patches_all"])
+    assert str(raised.value) == (
+        "data/chesapeake_wv is looked for below the folder MAPSR_SHARED, which is not set: set it, "
+        "or give the key a value of its own, such as data.root=FOLDER."
+    )
+
+
+def test_a_pattern_needs_no_quotes_for_hydra():
+    settings, _ = compose_run(["data=geotiff", "data.root=it's", "data.image=*/{scene}_a.tif"])
+    assert (settings.data.root, settings.data.image) == ("it's", "*/{scene}_a.tif")

@@ -1,0 +1,101 @@
+"""The command line's door: help without torch, errors as one sentence."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+import mapsr
+from mapsr.cli import run
+from mapsr.cli.main import main
+from mapsr.errors import MapsrError
+
+COMMANDS = ["", "run", "map", "bench", "bench upsample", "weights", "doctor"]
+# runs `python -m mapsr ... --help` and says on the last line which heavy package came in
+HELP = """
+import runpy, sys
+sys.argv = ["mapsr", *sys.argv[1:], "--help"]
+try:
+    runpy.run_module("mapsr", run_name="__main__")
+except SystemExit as end:
+    assert not end.code, end.code
+print([name for name in ("torch", "rasterio", "hydra", "timm", "wandb") if name in sys.modules])
+"""
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_answers_at_once_without_torch(command):
+    begin = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", HELP, *command.split()], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[0].startswith(f"usage: mapsr {command}".rstrip())
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert done.stderr == ""
+    # 0.1 s alone; the bound is for a machine with other work
+    assert time.monotonic() - begin < 5
+
+
+@pytest.mark.parametrize("arguments", [["mapp"], [], ["run", "--nonsense"], ["bench"]])
+def test_what_argparse_refuses_exits_with_two(arguments, capsys):
+    with pytest.raises(SystemExit) as raised:
+        main(arguments)
+    assert raised.value.code == 2
+    assert capsys.readouterr().err.startswith("usage: mapsr")
+
+
+def test_the_version(capsys):
+    with pytest.raises(SystemExit) as raised:
+        main(["--version"])
+    assert raised.value.code == 0
+    assert capsys.readouterr().out == f"mapsr {mapsr.__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "err"),
+    [
+        (MapsrError("The cat is not a raster."), 1, "error: The cat is not a raster.\n"),
+        (KeyboardInterrupt(), 130, "interrupted\n"),
+    ],
+)
+def test_an_error_is_one_sentence(monkeypatch, capsys, raised, status, err):
+    def broken(arguments):
+        raise raised
+
+    monkeypatch.setattr(run, "main", broken)
+    assert main(["run"]) == status
+    assert capsys.readouterr() == ("", err)
+
+
+def test_a_fault_of_ours_keeps_its_trace(monkeypatch):
+    def broken(arguments):
+        raise KeyError("a bug")
+
+    monkeypatch.setattr(run, "main", broken)
+    with pytest.raises(KeyError):
+        main(["run"])
+
+
+def test_an_error_in_a_process_of_its_own():
+    done = subprocess.run(
+        [sys.executable, "-m", "mapsr", "run", "--show", "sead=1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr == "error: Unknown key 'sead'. Did you mean 'seed'?\n"
+
+
+def test_settings_are_known_to_map_in_a_process_of_its_own(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "mapsr", "map", f"prompts={tmp_path}", "image=a", "out=b"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: No prompts at ")
