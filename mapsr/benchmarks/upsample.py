@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mapsr.data.landscape import Canvas, draw_landscape
-from mapsr.errors import WeightsError
+from mapsr.errors import MapsrError, WeightsError
 from mapsr.features import Texture, TextureSettings, ViT, ViTSettings
 from mapsr.progress import Progress
 from mapsr.prompts import ClassPrompts
@@ -183,6 +183,8 @@ def _peak_mib(way: str, device: str) -> float:
         torch.cuda.reset_peak_memory_stats()
         getattr(chip, way)()
         return (torch.cuda.max_memory_allocated() - before) / _MIB
+    if not Path("/proc/self/clear_refs").exists():
+        raise MapsrError("The benchmark reads a process's peak memory from /proc: run it on Linux.")
     before = _status_kib("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # makes the peak start anew
     getattr(chip, way)()

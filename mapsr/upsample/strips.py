@@ -66,9 +66,9 @@ class Rows:
         """Apply a residual block in place."""
         norm, _, first, other, _, second = cast(Any, layer.block)
         inner = self._through(norm, first)
-        matrix = second.weight.flatten(1).T
+        matrix = second.weight.flatten(1).T.expand(len(self.values), -1, -1)
         for strip, active in inner._activated(other):
-            self.values[:, strip] += active @ matrix
+            _pixels(self.values[:, strip]).baddbmm_(_pixels(active), matrix)
 
     def residual_pooled(self, layer: nn.Module, grid: tuple[int, int]) -> Tensor:
         """Apply a residual block and average to a grid, (B, C, h, w).
@@ -99,10 +99,10 @@ class Rows:
             here.copy_(F.conv2d(rows, weight, padding=(0, 1)).permute(0, 2, 3, 1))
 
     def _through(self, norm: nn.GroupNorm, convolution: nn.Conv2d) -> "Rows":
-        matrix = convolution.weight.flatten(1).T
+        matrix = convolution.weight.flatten(1).T.expand(len(self.values), -1, -1)
         inner = Rows(torch.empty_like(self.values))
         for strip, active in self._activated(norm):
-            inner.values[:, strip] = active @ matrix
+            torch.bmm(_pixels(active), matrix, out=_pixels(inner.values[:, strip]))
         return inner
 
     def _activated(self, norm: nn.GroupNorm) -> Iterator[tuple[slice, Tensor]]:
@@ -134,6 +134,11 @@ class Rows:
         step = height if self.values.is_cuda else max(1, _STRIP // (batch * width))
         for top in range(0, height, step):
             yield slice(top, min(top + step, height))
+
+
+def _pixels(values: Tensor) -> Tensor:
+    """(B, rows, W, C) as (B, rows W, C): a view, since a strip's rows follow each other."""
+    return values.view(len(values), -1, values.shape[3])
 
 
 class _Pool:
