@@ -1,7 +1,6 @@
 """From settings to the objects of a run."""
 
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import overload
@@ -59,22 +58,24 @@ class ChipSequence(Sequence[Chip]):
         return self.source.read(*self.places[index])
 
 
-def scenes_of(settings: RunSettings, folder: Callable[[], Path]) -> Scenes:
+def scenes_of(settings: RunSettings, folder: Path) -> Scenes:
     """Find the scenes, or draw them.
 
     Args:
         settings: of the run.
-        folder: makes a folder for scenes that are drawn and have no place of their own.
+        folder: for scenes that are drawn and have no place of their own.
 
     Raises:
         DataError: a scene is both fitted on and scored where the settings forbid it.
     """
     if isinstance(settings.data, SyntheticSettings):
         root = settings.data.root
-        scenes = make_scenes(settings.data, Path(root) if root else folder())
+        scenes = make_scenes(settings.data, Path(root) if root else folder)
     else:
         scenes = find_scenes(settings.data)
-    both = {scene.image for scene in scenes.fit} & {scene.image for scene in scenes.score}
+    # resolved, so that a link or another spelling of a path does not hide a leak
+    fitted, scored = ({one.image.resolve() for one in part} for part in (scenes.fit, scenes.score))
+    both = fitted & scored
     if both and isinstance(settings.prompts, TruthPromptSettings):
         raise DataError(
             f"{_first(both)} would give its truth to the prompts and be scored with it: choose "
@@ -101,11 +102,6 @@ def fit_chips(
     if most is not None and len(places) > most:
         places = [places[index * len(places) // most] for index in range(most)]
     return ChipSequence(source, places)
-
-
-def temporary_folder() -> Path:
-    """Make a folder that the operating system clears."""
-    return Path(tempfile.mkdtemp(prefix="mapsr-"))
 
 
 def _first(paths: set[Path]) -> str:

@@ -60,7 +60,7 @@ def run_experiment(
     with folder, open_logger(settings.logger, folder.path, settings.name, config) as mirror:
         legends = Legends.load(settings.legend)
         with watch("scenes"):
-            scenes = scenes_of(settings, lambda: folder.path / "scenes")
+            scenes = scenes_of(settings, folder.path / "scenes")
             source = SceneSource(
                 settings.data.scale, legends.coarse, legends.truth, _bands(settings)
             )

@@ -36,7 +36,7 @@ class FeatureExtractor:
         self._room = memory_mib << 20
         self._memory: dict[object, PixelFeatures] = {}
 
-    def __call__(self, chips: Sequence[Chip]) -> PixelFeatures:
+    def __call__(self, chips: Sequence[Chip], *, remember: bool = True) -> PixelFeatures:
         """Features of chips of one size, on (B, H', W') pixels padded at the far edges."""
         key = tuple((chip.scene, chip.window) for chip in chips)
         if key in self._memory:
@@ -47,7 +47,7 @@ class FeatureExtractor:
         with self.watch("upsample"):
             features = PixelFeatures.of(tokens, self.upsampler(image, tokens))
         size = _bytes(features)
-        if size <= self._room:
+        if remember and size <= self._room:
             self._room -= size
             self._memory[key] = features
         return features

@@ -1,6 +1,5 @@
 """MapSR: class prompts from coarse labels, cosine inference, refinement over a graph."""
 
-import logging
 from collections.abc import Iterator, Sequence
 
 import torch
@@ -22,8 +21,6 @@ from mapsr.prompts import (
 from mapsr.prompts.prompts import agreement, check_prompts
 from mapsr.refine import RefineSettings, refine
 from mapsr.upsample import PixelFeatures
-
-logger = logging.getLogger(__name__)
 
 
 class MapSR:
@@ -141,7 +138,7 @@ class MapSR:
         """
         if self.prompts is None:
             raise PromptError("There are no prompts yet: fit them, or load them from a run.")
-        features = self.extractor(chips)
+        features = self.extractor(chips, remember=False)  # scored once
         height, width = chips[0].valid.shape
         image = torch.stack([chip.image for chip in chips])
         valid = torch.stack([chip.valid for chip in chips])

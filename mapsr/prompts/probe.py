@@ -18,8 +18,6 @@ from mapsr.errors import PromptError
 from mapsr.legends import NODATA
 from mapsr.upsample import PixelFeatures
 
-logger = logging.getLogger(__name__)
-
 
 @dataclass(frozen=True)
 class ProbeSettings:

@@ -71,6 +71,14 @@ def test_the_memory_keeps_what_comes_first_until_it_is_full():
     assert one([chips[1]]) is not second
 
 
+def test_chips_that_are_only_scored_do_not_fill_the_memory():
+    one = extractor()
+    chip = make_chip(0)
+    assert one([chip], remember=False) is not one([chip], remember=False)
+    kept = one([chip])
+    assert one([chip], remember=False) is kept
+
+
 def test_without_memory_nothing_is_kept():
     one = extractor(memory_mib=0)
     assert one([make_chip(0)]) is not one([make_chip(0)])

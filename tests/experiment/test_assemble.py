@@ -1,0 +1,40 @@
+import shutil
+
+import pytest
+
+from mapsr.cli.run import compose_run
+from mapsr.errors import DataError
+from mapsr.experiment.assemble import scenes_of
+
+
+def scenes(root, *overrides):
+    settings, _ = compose_run(
+        [
+            "data=geotiff",
+            f"data.root={root}",
+            "data.image=*/{scene}_naip.tif",
+            "data.coarse=*/{scene}_nlcd_30m.tif",
+            "data.truth=*/{scene}_cclc.tif",
+            "data.fit=train/*",
+            "data.score=val/*",
+            *overrides,
+        ]
+    )
+    return scenes_of(settings, root / "drawn")
+
+
+def link_a_train_scene_into_val(root):
+    for kind in ("naip", "nlcd_30m", "cclc"):
+        (root / "val" / f"again_{kind}.tif").symlink_to(root / "train" / f"field_{kind}.tif")
+
+
+def test_a_scored_scene_hidden_behind_a_link_is_still_the_fitted_one(scene_folder, tmp_path):
+    root = tmp_path / "linked"
+    shutil.copytree(scene_folder, root)
+    assert {scene.name for scene in scenes(root).score} == {"village"}
+    link_a_train_scene_into_val(root)
+    with pytest.raises(DataError, match="both fitted on and scored"):
+        scenes(root)
+    assert len(scenes(root, "transductive=true").score) == 2
+    with pytest.raises(DataError, match="would give its truth to the prompts"):
+        scenes(root, "prompts=truth", "transductive=true")
