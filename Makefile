@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: install run test check format lock picture clean
+.PHONY: install run test soak check format lock picture clean
 
 install: $(READY)
 
@@ -23,6 +23,10 @@ run: install
 test: install
 	$(BIN)/python -m pytest
 
+# Long tests: many kills and resumes of one job.
+soak: install
+	$(BIN)/python -m pytest -m soak
+
 check: install
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -36,7 +40,7 @@ format: install
 lock: install
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-annotate --custom-compile-command "make lock" \
-		--group dev --output-file requirements.lock pyproject.toml
+		--extra ray --group dev --output-file requirements.lock pyproject.toml
 
 # The README's picture, from the default run.
 picture: install

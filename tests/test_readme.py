@@ -4,10 +4,13 @@ import re
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 from make_scenes import make_scene_folder
 
 from mapsr.cli.main import main, parser
+from mapsr.geo import image_info, read_codes, write_raster
+from mapsr.geo.readers import common_grid
 from mapsr.weights import REGISTRY
 
 ROOT = Path(__file__).parents[1]
@@ -30,28 +33,45 @@ def test_make_targets_exist() -> None:
         assert target in targets
 
 
+def write_union(paths: list[Path], path: Path) -> None:
+    """One raster over several that lie on the same cells."""
+    infos = [image_info(one) for one in paths]
+    grid = common_grid(infos)
+    codes = np.zeros((grid.height, grid.width), np.uint8)
+    for one in paths:
+        codes = np.maximum(codes, read_codes(one, grid, grid.window).clip(min=0).astype(np.uint8))
+    write_raster(path, codes, grid, nodata=0)
+
+
 @pytest.fixture
 def county(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Images beside each other, a product for each and one of the whole county."""
     scenes = make_scene_folder(tmp_path / "made")
     for kind, folder in (("naip", "images"), ("nlcd_30m", "nlcd")):
         (tmp_path / "county" / folder).mkdir(parents=True)
         for path in scenes.glob(f"*/*_{kind}.tif"):
             scene = path.name.removesuffix(f"_{kind}.tif")
             (tmp_path / "county" / folder / f"{scene}.tif").symlink_to(path)
+    write_union(sorted(scenes.glob("*/*_nlcd_30m.tif")), tmp_path / "county" / "nlcd.tif")
     image = next((tmp_path / "county" / "images").iterdir())
     (tmp_path / "elsewhere.tif").symlink_to(image.resolve())
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
+def test_a_region_is_mapped_by_the_commands_given(county: Path) -> None:
+    doctor, (fit, apply) = commands("mapsr", "doctor"), commands("mapsr", "map")[:2]
+    for words in (*(words for words in doctor if len(words) > 1), fit, apply):
+        assert main(words) == 0, words
+    assert (county / "map.tif").is_file()
+    assert len(list((county / "county/maps").glob("*.tif"))) == 3
+
+
 def test_own_data_are_mapped_by_the_commands_given(county: Path) -> None:
     own = [words for words in commands("mapsr", "run") if "output=outputs/county" in words]
     assert len(own) == 1
     assert main([*own[0], *SMALL]) == 0
-    (apply,) = commands("mapsr", "map")
-    assert main(apply) == 0
-    assert (county / "map.tif").is_file()
-    assert len(list((county / "outputs/county/maps").glob("*.tif"))) == 3
+    assert len(list((county / "outputs/county/maps").glob("*_probe.tif"))) == 3
 
 
 def test_the_paper_s_configuration_composes(capsys: pytest.CaptureFixture[str]) -> None:

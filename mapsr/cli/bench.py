@@ -25,6 +25,15 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     upsample.add_argument("--repeats", type=int, default=3, help="timings, the shortest counts")
     upsample.add_argument("--device", default="cpu", help="torch's name of the device")
     upsample.set_defaults(run=bench_upsample)
+    regions = names.add_parser(
+        "map",
+        help="whole rasters: memory, linearity, overhead, two Ray nodes against one",
+        description="Maps drawn rasters: peak memory on 12000 x 12000 px over that on 2000 x 2000 "
+        "px and seconds per megapixel from 1 to 36 Mpx (weight-free encoder), the share of the "
+        "time that is neither encoder nor the upsampler's networks (ViT-B/14, AnyUp), and two Ray "
+        "nodes of one core against one. Takes 10 to 20 minutes on two cores.",
+    )
+    regions.set_defaults(run=bench_map)
 
 
 def bench_upsample(arguments: argparse.Namespace) -> int:
@@ -36,5 +45,22 @@ def bench_upsample(arguments: argparse.Namespace) -> int:
     say(f"dense    {result.dense_seconds:7.2f} s  peak {result.dense_peak_mib:6.0f} MiB")
     say(f"ViT-B/14 {result.encoder_seconds:7.2f} s  one forward pass")
     say(f"AnyUp weights: {result.weights}; {result.device}, {result.threads} thread(s)")
+    say(json.dumps(result.as_dict()))
+    return 0
+
+
+def bench_map(arguments: argparse.Namespace) -> int:
+    """Run the benchmark and print its table and its JSON line."""
+    from mapsr.benchmarks.map import Sizes
+    from mapsr.benchmarks.map import bench_map as measure
+
+    result = measure(Sizes(), ConsoleProgress())
+    for size, peak in result.peak_mib.items():
+        say(f"{size:>14} px  peak {peak:6.0f} MiB")
+    for size, seconds in result.seconds_per_mpx.items():
+        say(f"{size:>14} px  {seconds:6.2f} s per Mpx")
+    say(f"ViT-B/14 and AnyUp: {result.chip_seconds:.2f} s per chip, {result.workers} worker(s)")
+    for nodes, rate in result.ray_units_per_second.items():
+        say(f"Ray, {nodes}: {rate:.2f} chips per second")
     say(json.dumps(result.as_dict()))
     return 0

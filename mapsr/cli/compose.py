@@ -9,7 +9,7 @@ import dataclasses
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar, cast, get_args
 
 import yaml
 from hydra import compose as hydra_compose
@@ -41,14 +41,18 @@ def split(overrides: Sequence[str], cls: type) -> tuple[dict[str, Any], list[str
     Returns:
         Values by field, with the class's defaults; the overrides that are left.
     """
-    values = {f.name: _default(f) for f in dataclasses.fields(cls)}
+    fields = {f.name: f for f in dataclasses.fields(cls)}
+    values = {name: _default(field) for name, field in fields.items()}
     left = []
     for override in overrides:
         key, equals, value = override.partition("=")
-        if equals and key in values:
-            values[key] = yaml.safe_load(value)
-        else:
+        if not equals or key not in values:
             left.append(override)
+        elif str in (kinds := get_args(fields[key].type) or (fields[key].type,)):
+            # as it is: a pattern that begins with * is no text in YAML
+            values[key] = None if value == "null" and type(None) in kinds else value
+        else:
+            values[key] = yaml.safe_load(value)
     return values, left
 
 

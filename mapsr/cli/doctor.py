@@ -1,16 +1,17 @@
-"""``mapsr doctor``: what of this machine, these packages and these weights will work."""
+"""``mapsr doctor``: what will work of this machine and its weights, or of given rasters."""
 
 import argparse
 import os
 import platform
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from importlib import metadata
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from mapsr.cli.console import note, say
-from mapsr.errors import WeightsError
+from mapsr.errors import ConfigError, WeightsError
+from mapsr.findings import Finding
 from mapsr.weights import REGISTRY, locate, verify
 
 if TYPE_CHECKING:
@@ -21,35 +22,49 @@ DRIVERS = ("GTiff", "COG")
 ANYUP = {"anyup": "anyup_multi_backbone", "anyup_paper": "anyup_paper"}
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        topic: what was looked at.
-        text: what was found.
-        remedy: how to mend it where `mapsr run` can't work without, else None.
-    """
-
-    topic: str
-    text: str
-    remedy: str | None = None
-
-
 def add_parser(subparsers: "Subparsers") -> None:
     """Add the command to those of ``mapsr``."""
     parser = subparsers.add_parser(
         "doctor",
-        help="show what of this machine, its packages and weights will work",
-        description="Show what of this machine, its packages and weights will work. "
-        "The exit status is 0 if `mapsr run` can work, else 1.",
+        help="show what of this machine will work, or what a map of given rasters takes",
+        description="Without arguments, show what of this machine, its packages and weights will "
+        "work; the exit status is 0 if `mapsr run` can work, else 1. With an image, show what "
+        "`mapsr map` will do with it, what that takes, or what is wrong and how to mend it; the "
+        "exit status is 0 if `mapsr map` can work, else 1.",
+        epilog="examples:\n"
+        "  mapsr doctor\n"
+        "  mapsr doctor tile.tif nlcd.tif\n"
+        "  mapsr doctor 'tiles/*.tif' worldcover.tif legend.coarse=esa_worldcover\n"
+        "  mapsr doctor tile.tif prompts=outputs/runs/RUN\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "image", nargs="?", metavar="IMAGE", help="as image= of `mapsr map`: what is to be mapped"
+    )
+    parser.add_argument(
+        "coarse", nargs="?", metavar="COARSE", help="as coarse= of `mapsr map`: to fit prompts on"
+    )
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="choices and settings of `mapsr map`"
+    )
+    parser.add_argument(
+        "--no-timing", action="store_true", help="score no chip: say nothing of the time"
     )
     parser.set_defaults(run=main)
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Look at everything; return 0 if `mapsr run` can work without any override, else 1."""
-    findings = list(examine())
+    """Look at the machine, or at rasters; return 0 if the command in question can work, else 1."""
+    given = (arguments.image, arguments.coarse, *arguments.overrides)
+    words = [word for word in given if word is not None]
+    if not words:
+        return show(list(examine()), "`mapsr run` can't work here yet", "`mapsr run` works here")
+    findings = list(examine_images(words, timing=not arguments.no_timing))
+    return show(findings, "`mapsr map` can't work with these yet", "`mapsr map` works with these")
+
+
+def show(findings: Sequence[Finding], bad: str, good: str) -> int:
+    """Print findings, remedies and the verdict; return 1 if anything is to be mended, else 0."""
     width = max(len(finding.topic) for finding in findings)
     for finding in findings:
         say(f"{finding.topic.ljust(width)}  {finding.text}")
@@ -57,8 +72,60 @@ def main(arguments: argparse.Namespace) -> int:
     for finding in remedies:
         note(f"to mend {finding.topic}: {finding.remedy}")
     say()
-    say("`mapsr run` can't work here yet" if remedies else "`mapsr run` works here")
+    say(bad if remedies else good)
     return 1 if remedies else 0
+
+
+def examine_images(words: Sequence[str], *, timing: bool) -> Iterator[Finding]:
+    """Yield what is found of an image and its coarse product.
+
+    Args:
+        words: IMAGE, COARSE and key=value, as they were given.
+        timing: score a chip.
+
+    Raises:
+        MapsrError: the settings are wrong, or no image is found.
+    """
+    from mapsr.cli.compose import split, typed
+    from mapsr.cli.map import as_fitted, check_source, composed, group_choice, method_settings
+    from mapsr.experiment.examine import examine as examine_rasters
+    from mapsr.experiment.images import find_images
+    from mapsr.experiment.region import RegionSettings
+
+    own, overrides = split(_as_overrides(words), RegionSettings)
+    overrides += group_choice(own)
+    if own["out"] == "???":
+        own["out"] = "map.tif"  # nothing is written
+    settings = typed(RegionSettings, own, "")
+    if settings.prompts:
+        from mapsr.prompts import load_prompts
+
+        check_source(settings, overrides)
+        kept: Any = load_prompts(Path(settings.prompts)).settings
+        config = composed([*as_fitted(kept, overrides), *overrides])
+        config |= {part: kept[part] for part in ("backbone", "upsampler")}
+        facts = kept["image"]
+    else:
+        config, facts = composed(overrides), None
+    images = find_images(settings.image, Path(settings.coarse) if settings.coarse else None)
+    method = method_settings(config)
+    yield from examine_rasters(images, settings, method, facts, timing=timing)
+
+
+def _as_overrides(words: Sequence[str]) -> list[str]:
+    """Turn IMAGE and COARSE into image= and coarse=."""
+    overrides = [
+        word for word in words if re.match(r"[+~]*[\w./@]+=", word) and not Path(word).exists()
+    ]
+    paths = [word for word in words if word not in overrides]
+    if len(paths) > 2:
+        raise ConfigError(
+            f"Got {len(paths)} files, expected IMAGE and COARSE: put quotes around a pattern "
+            "('tiles/*.tif'), so that it arrives whole, or list the images in a CSV file."
+        )
+    return [f"{key}={path}" for key, path in zip(("image", "coarse"), paths, strict=False)] + (
+        overrides
+    )
 
 
 def examine() -> Iterator[Finding]:

@@ -114,6 +114,22 @@ class SceneSource:
                 outside of the image.
         """
         image, valid = read_image(scene.image, window, self.bands, self.image_scale)
+        labels = self.read_labels(scene, window)
+        return Chip(
+            scene=scene.name,
+            window=window,
+            image=torch.from_numpy(image),  # (B, H, W)
+            valid=torch.from_numpy(valid),  # (H, W)
+            coarse=labels["coarse"],
+            truth=labels["truth"],
+        )
+
+    def read_labels(self, scene: Scene, window: Window) -> dict[str, torch.Tensor | None]:
+        """Read the labels alone: "coarse" and "truth" as in ``Chip``.
+
+        Raises:
+            RasterError: a file can't be read, or the window reaches outside of the image.
+        """
         grid = self.grid(scene)
         labels: dict[str, torch.Tensor | None] = {}
         for layer, path, crosswalk in self._layers(scene):
@@ -124,14 +140,7 @@ class SceneSource:
                 if layer == "truth":
                     indices = crosswalk.apply(indices)
                 labels[layer] = torch.from_numpy(indices)  # (H, W)
-        return Chip(
-            scene=scene.name,
-            window=window,
-            image=torch.from_numpy(image),  # (B, H, W)
-            valid=torch.from_numpy(valid),  # (H, W)
-            coarse=labels["coarse"],
-            truth=labels["truth"],
-        )
+        return labels
 
     def _layers(self, scene: Scene) -> tuple[tuple[str, Path | None, Crosswalk | None], ...]:
         return ("coarse", scene.coarse, self.coarse), ("truth", scene.truth, self.truth)

@@ -85,7 +85,9 @@ def find_scenes(settings: GeoTiffSettings) -> Scenes:
     root = Path(settings.root)
     if not root.is_dir():
         raise DataError(f"data.root is '{root}', expected a folder that exists; check the path.")
-    scenes = _matched(root, settings) if settings.table is None else _listed(root, settings.table)
+    scenes = (
+        _matched(root, settings) if settings.table is None else read_table(root / settings.table)
+    )
     scenes.sort(key=lambda scene: scene.image)
     _require_unique(scenes)
     return Scenes(
@@ -141,11 +143,18 @@ def _layer(root: Path, key: str, pattern: str | None, scene: str) -> Path | None
     return found[0]
 
 
-def _listed(root: Path, table: str) -> list[Scene]:
-    """Return the scenes of a CSV table."""
-    path = root / table
+def read_table(path: Path) -> list[Scene]:
+    """Return the scenes that a CSV table lists, in its order.
+
+    Args:
+        path: with columns image_fn, label_fn (coarse product) and truth_fn, paths relative to the
+            file's folder; all but image_fn may be empty or absent.
+
+    Raises:
+        DataError: the table is missing, malformed, or lists nothing.
+    """
     if not path.is_file():
-        raise DataError(f"data.table is '{path}', expected a CSV file that exists.")
+        raise DataError(f"There is no CSV file '{path}'; check the path.")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)

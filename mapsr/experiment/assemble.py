@@ -28,13 +28,14 @@ class Legends:
         """Load and check them.
 
         Raises:
-            LegendError: an unknown name, or a legend or crosswalk that is not whole.
+            LegendError: an unknown name, a legend or crosswalk that is not whole, or a class of
+                the target that no class of the coarse product stands for.
         """
         target = load_legend(settings.target)
-        coarse, truth = (
-            load_crosswalk(settings.crosswalk, load_legend(name), target)
-            for name in (settings.coarse, settings.truth)
+        coarse = load_crosswalk(
+            settings.crosswalk, load_legend(settings.coarse), target, complete=True
         )
+        truth = load_crosswalk(settings.crosswalk, load_legend(settings.truth), target)
         return Legends(target, coarse, truth)
 
 

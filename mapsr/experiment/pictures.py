@@ -3,15 +3,27 @@
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mapsr.data import Scene, SceneSource
 from mapsr.experiment.assemble import Legends
-from mapsr.geo import Window, read_codes
+from mapsr.geo import Grid, Window, read_codes
 from mapsr.legends import NODATA
 from mapsr.report.figures import Panel, scene_figure
 
 # Side of the area shown: as much as a panel can show pixel by pixel.
 _SIDE_PX = 1024
+
+
+def probe_map(path: Path) -> Path:
+    """Where the probe's map lies, given the map's path."""
+    return path.with_name(f"{path.stem}_probe{path.suffix}")
+
+
+def read_labels(path: Path, grid: Grid, window: Window) -> NDArray[np.uint8]:
+    """Read a window of a map: class indices (H, W), 255 for nodata."""
+    codes = read_codes(path, grid, window)
+    return np.where(codes < 0, NODATA, codes).astype(np.uint8)
 
 
 def scene_picture(
@@ -21,8 +33,7 @@ def scene_picture(
     grid = source.grid(scene)
     window = Window(0, 0, min(_SIDE_PX, grid.height), min(_SIDE_PX, grid.width))
     chip = source.read(scene, window)
-    codes = read_codes(map_path, grid, window)
-    labels = np.where(codes < 0, NODATA, codes).astype(np.uint8)
+    labels = read_labels(map_path, grid, window)
     panels: list[Panel] = [("image", chip.image.numpy())]
     if chip.coarse is not None:
         panels.append(("coarse product", legends.coarse.apply(chip.coarse.numpy())))

@@ -2,22 +2,24 @@
 
 import logging
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from mapsr.data import Scene, Scenes, SceneSource
+from mapsr.data import Scenes, SceneSource
 from mapsr.data.synthetic import SyntheticSettings
 from mapsr.evaluation import Confusion, Scores, bootstrap
-from mapsr.experiment.assemble import Legends, fit_chips, scenes_of
-from mapsr.experiment.pictures import scene_picture
+from mapsr.experiment.assemble import Legends, scenes_of
+from mapsr.experiment.fitting import build_extractor, fit, image_facts, prompt_file
+from mapsr.experiment.pictures import probe_map, read_labels, scene_picture
 from mapsr.experiment.settings import RunSettings
-from mapsr.geo import label_writer
-from mapsr.mapping import map_raster
-from mapsr.methods import FeatureExtractor, MapSR
+from mapsr.geo import ImageReader, Window, image_info
+from mapsr.mapping import LocalEngine, MapJob, Output, Plan, Raster, run_jobs
+from mapsr.methods import MapSR
 from mapsr.progress import Progress
-from mapsr.prompts import PromptFile, TruthPromptSettings, save_prompts
+from mapsr.prompts import save_prompts
 from mapsr.settings import kind_of
 from mapsr.tracking import RunFolder, Stopwatch, collect_record, open_logger, science_hash
 
@@ -26,6 +28,8 @@ logger = logging.getLogger(__name__)
 # Settings that results do not depend on.
 _NOT_SCIENCE = ("output", "overwrite", "weights_folder", "logger", "engine", "trainer", "name")
 _PICTURES = 4
+# Rows judged at once.
+_BAND_PX = 1024
 Plain = Mapping[str, object]
 
 
@@ -67,13 +71,29 @@ def run_experiment(
             for scene in dict.fromkeys((*scenes.fit, *scenes.score)):
                 source.check(scene)
         logger.info("%d scene(s) to fit on, %d to map", len(scenes.fit), len(scenes.score))
-        method = build_method(settings, legends, progress, watch)
+        with watch("weights"):
+            extractor = build_extractor(settings, settings.weights_folder, watch)
+        method = MapSR(
+            extractor,
+            settings.refine,
+            legends.target.names,
+            batch=settings.engine.batch,
+            seed=settings.seed,
+            progress=progress,
+            watch=watch,
+        )
         with watch("fit"):
-            fit(method, settings, source, scenes, legends)
+            fit(method, settings, source, scenes.fit, legends)
         logger.info("pixels behind the prompts: %s", _prompt_pixels(method))
-        save_prompts(folder.prompts, prompt_file(method, settings, config, legends))
+        image = image_facts(scenes.fit, settings.data.scale, _bands(settings))
+        save_prompts(folder.prompts, prompt_file(method, settings, config, legends, image))
         with watch("map"):
-            judgement = _map_scenes(method, settings, source, scenes, legends, folder, progress)
+            paths = _map_scenes(method, settings, scenes, legends, folder, progress)
+        with watch("judge"):
+            judgement = _judge(source, scenes, legends, paths)
+            for scene in scenes.score[:_PICTURES]:
+                picture = folder.figures / f"{scene.name}.png"
+                scene_picture(picture, source, scene, paths[scene.name], legends)
         names = legends.target.names
         metrics = _metrics(judgement, names, method.trained_parameters, settings)
         folder.write_confusion(judgement.map, names)
@@ -89,120 +109,63 @@ def run_experiment(
     return folder.path, metrics
 
 
-def build_method(
-    settings: RunSettings, legends: Legends, progress: Progress, watch: Stopwatch
-) -> MapSR:
-    """Build encoder, upsampler and method.
-
-    Raises:
-        WeightsError: weights are absent, damaged or of another architecture.
-    """
-    with watch("weights"):
-        extractor = FeatureExtractor(
-            settings.backbone.build(settings.weights_folder),
-            settings.upsampler.build(settings.weights_folder),
-            settings.trainer.device,
-            settings.engine.memory_mib,
-            watch,
-        )
-    return MapSR(
-        extractor,
-        settings.refine,
-        legends.target.names,
-        batch=settings.engine.batch,
-        seed=settings.seed,
-        progress=progress,
-        watch=watch,
-    )
-
-
-def fit(
-    method: MapSR, settings: RunSettings, source: SceneSource, scenes: Scenes, legends: Legends
-) -> None:
-    """Fit the method's prompts as the settings say."""
-    prompts = settings.prompts
-    if isinstance(prompts, TruthPromptSettings):
-        chips = fit_chips(source, scenes.fit[: prompts.scenes], settings.windows, prompts.chips)
-        method.fit_truth(chips)
-        return
-    chips = fit_chips(source, scenes.fit, settings.windows, prompts.chips)
-    trainer = settings.trainer
-    method.fit_coarse(chips, legends.coarse, prompts, trainer.device.type, trainer.precision)
-
-
-def prompt_file(
-    method: MapSR, settings: RunSettings, config: Plain, legends: Legends
-) -> PromptFile:
-    """Gather what the prompts need to be applied elsewhere."""
-    if method.prompts is None:
-        raise RuntimeError("the prompts are fitted before they are saved")
-    kept = ("backbone", "upsampler", "refine", "windows")
-    image = {"scale": settings.data.scale, "bands": _bands(settings)}
-    return PromptFile(
-        prompts=method.prompts,
-        legend=asdict(legends.target) | {"nodata": sorted(legends.target.nodata)},
-        settings={key: config[key] for key in kept} | {"image": image},
-        weights={
-            "backbone": method.extractor.encoder.weights,
-            "upsampler": method.extractor.upsampler.weights,
-        },
-        crosswalk=settings.legend.crosswalk,
-    )
-
-
 def _map_scenes(
     method: MapSR,
     settings: RunSettings,
-    source: SceneSource,
     scenes: Scenes,
     legends: Legends,
     folder: RunFolder,
     progress: Progress,
-) -> Judgement:
-    judgement = Judgement({}, {}, {})
-    for number, scene in enumerate(progress.track(scenes.score, "scenes", len(scenes.score))):
-        path = folder.maps / f"{scene.name}.tif"
-        _map_scene(method, settings, source, scene, legends, path, judgement)
-        if number < _PICTURES:
-            scene_picture(folder.figures / f"{scene.name}.png", source, scene, path, legends)
-    return judgement
-
-
-def _map_scene(
-    method: MapSR,
-    settings: RunSettings,
-    source: SceneSource,
-    scene: Scene,
-    legends: Legends,
-    path: Path,
-    judgement: Judgement,
-) -> None:
-    grid = source.grid(scene)
+) -> dict[str, Path]:
+    """Map the scenes that are to be scored; return the map's path by scene."""
+    outputs = (Output(), Output("probe")) if method.probe else (Output(),)
     tags = {"MAPSR_RUN": settings.name, "MAPSR_CROSSWALK": settings.legend.crosswalk}
-    with label_writer(path, grid, legends.target, tags) as write:
-        for band in map_raster(
-            (grid.height, grid.width),
-            lambda window: source.read(scene, window),
-            lambda chips: method.score(chips, probe=True),
-            settings.windows,
-            method.progress,
-            settings.engine.batch,
-            scene.name,
-            ("map", "probe") if method.probe else ("map",),
-        ):
-            write(band.window, band.labels["map"])
-            seen = source.read(scene, band.window)
-            if seen.truth is None:
-                continue
-            layers = dict(band.labels)
-            if seen.coarse is not None:
-                layers["coarse"] = legends.coarse.apply(seen.coarse.numpy())
-            for layer, labels in layers.items():
+    jobs = []
+    for scene in scenes.score:
+        reader = ImageReader(image_info(scene.image), _bands(settings), settings.data.scale)
+        plan = Plan((reader.grid.height, reader.grid.width), settings.windows)
+        raster = Raster(scene.name, reader, plan, outputs)
+        path = folder.maps / f"{scene.name}.tif"
+        # nothing of an earlier attempt is taken over: prompts may have been others
+        jobs.append(MapJob(raster, path, legends.target, {}, tags, overwrite=True, restart=True))
+    engine = LocalEngine(
+        [partial(method.score, probe=True)],
+        settings.trainer.device.type,
+        settings.engine.workers,
+        settings.engine.batch,
+    )
+    for report in run_jobs(jobs, engine, progress):
+        if report.error:
+            raise report.error
+    return {job.raster.name: job.out for job in jobs}
+
+
+def _judge(
+    source: SceneSource, scenes: Scenes, legends: Legends, paths: Mapping[str, Path]
+) -> Judgement:
+    """Hold maps and coarse products against the truth, where there is any, band by band."""
+    judgement = Judgement({}, {}, {})
+    for scene in scenes.score:
+        layers = {"map": paths[scene.name], "probe": probe_map(paths[scene.name])}
+        grid = source.grid(scene)
+        for top in range(0, grid.height, _BAND_PX):
+            window = Window(top, 0, min(_BAND_PX, grid.height - top), grid.width)
+            seen = source.read_labels(scene, window)
+            if seen["truth"] is None:
+                break
+            labels = {
+                layer: read_labels(path, grid, window)
+                for layer, path in layers.items()
+                if path.exists()
+            }
+            if seen["coarse"] is not None:
+                labels["coarse"] = legends.coarse.apply(seen["coarse"].numpy())
+            for layer, found in labels.items():
                 by_scene: dict[str, Confusion] = getattr(judgement, layer)
-                one = Confusion.of(seen.truth.numpy(), labels, len(legends.target))
-                by_scene[scene.name] = one + by_scene.get(
-                    scene.name, Confusion.zeros(len(legends.target))
-                )
+                one = Confusion.of(seen["truth"].numpy(), found, len(legends.target))
+                before = by_scene.get(scene.name, Confusion.zeros(len(legends.target)))
+                by_scene[scene.name] = before + one
+    return judgement
 
 
 def _metrics(

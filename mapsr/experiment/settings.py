@@ -8,7 +8,7 @@ from mapsr.data.geotiff import GeoTiffSettings
 from mapsr.data.synthetic import SyntheticSettings
 from mapsr.errors import ConfigError, require_choice, require_range
 from mapsr.features import TextureSettings, ViTSettings
-from mapsr.mapping import WindowSettings
+from mapsr.mapping import LocalSettings, RaySettings, WindowSettings
 from mapsr.prompts import PromptSettings
 from mapsr.refine import RefineSettings
 from mapsr.settings import choice
@@ -62,21 +62,6 @@ class TrainerSettings:
         return torch.device(self.accelerator)
 
 
-@choice("engine", "local")
-@dataclass(frozen=True)
-class EngineSettings:
-    """How the machine is used; results do not depend on it."""
-
-    batch: int = 1
-    """Chips encoded at once."""
-    memory_mib: int = 2048
-    """Features kept between the passes over the chips that are fitted on, at most."""
-
-    def __post_init__(self) -> None:
-        require_range(self.batch, "engine.batch", low=1)
-        require_range(self.memory_mib, "engine.memory_mib")
-
-
 @dataclass(frozen=True, kw_only=True)
 class RunBasics:
     """What belongs to no group."""
@@ -101,10 +86,9 @@ class RunBasics:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunSettings(RunBasics):
-    """Everything that `mapsr run` takes."""
+class MethodSettings:
+    """What a method is made of and fitted with."""
 
-    data: GeoTiffSettings | SyntheticSettings
     legend: LegendSettings
     backbone: ViTSettings | TextureSettings
     upsampler: AnyUpSettings | BilateralSettings | BilinearSettings | NearestSettings
@@ -112,5 +96,12 @@ class RunSettings(RunBasics):
     refine: RefineSettings
     windows: WindowSettings
     trainer: TrainerSettings
-    engine: EngineSettings
+    engine: LocalSettings | RaySettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings(RunBasics, MethodSettings):
+    """Everything that `mapsr run` takes."""
+
+    data: GeoTiffSettings | SyntheticSettings
     logger: NoLoggerSettings | WandbSettings

@@ -1,19 +1,42 @@
 """Grids, windows and rasters: the only room that opens raster files."""
 
 from mapsr.geo.grids import Grid, overlap, read_grid
-from mapsr.geo.rasters import band_count, read_codes, read_image
+from mapsr.geo.rasters import band_count, read_codes, read_image, read_values
+from mapsr.geo.readers import (
+    ImageInfo,
+    ImageReader,
+    MosaicReader,
+    block_cache,
+    image_info,
+    read_tags,
+)
 from mapsr.geo.windows import Window
-from mapsr.geo.writing import LabelWriter, label_writer, write_raster
+from mapsr.geo.writing import (
+    WindowWriter,
+    window_writer,
+    write_cog,
+    write_label_sides,
+    write_raster,
+)
 
 __all__ = [
     "Grid",
-    "LabelWriter",
+    "ImageInfo",
+    "ImageReader",
+    "MosaicReader",
     "Window",
+    "WindowWriter",
     "band_count",
-    "label_writer",
+    "block_cache",
+    "image_info",
     "overlap",
     "read_codes",
     "read_grid",
     "read_image",
+    "read_tags",
+    "read_values",
+    "window_writer",
+    "write_cog",
+    "write_label_sides",
     "write_raster",
 ]

@@ -58,19 +58,16 @@ class Grid:
 
 
 @contextmanager
-def open_raster(path: Path) -> Iterator[rasterio.DatasetReader]:
-    """Open a raster for reading and turn every failure in the block into a RasterError.
+def reading(path: Path) -> Iterator[None]:
+    """Turn every failure of GDAL in the block into a RasterError.
 
     GDAL finds a truncated file only when its pixels are read, so reading belongs in the block.
 
     Raises:
-        RasterError: the file is missing, is no raster, or breaks off.
+        RasterError: the file is no raster, or breaks off.
     """
-    if not path.is_file():
-        raise RasterError(f"Can't read {path}: there is no such file; check the path.")
     try:
-        with rasterio.open(path) as dataset:
-            yield dataset
+        yield
     except (RasterioError, CPLE_BaseError) as error:
         # rasterio hides GDAL's own words ("Read error at scanline") in the cause
         reason = str(error.__cause__ or error).rstrip(".")
@@ -78,6 +75,24 @@ def open_raster(path: Path) -> Iterator[rasterio.DatasetReader]:
             f"Can't read {path}: {reason}; expected a whole raster that GDAL can open and "
             "project, so fetch or make the file again."
         ) from error
+
+
+@contextmanager
+def open_raster(path: Path) -> Iterator[rasterio.DatasetReader]:
+    """Open a raster for reading and turn every failure in the block into a RasterError.
+
+    Raises:
+        RasterError: the file is missing, is no raster, or breaks off.
+    """
+    require_file(path)
+    with reading(path), rasterio.open(path) as dataset:
+        yield dataset
+
+
+def require_file(path: Path) -> None:
+    """Raise RasterError where there is no file."""
+    if not path.is_file():
+        raise RasterError(f"Can't read {path}: there is no such file; check the path.")
 
 
 def grid_of(dataset: rasterio.DatasetReader, path: Path) -> Grid:

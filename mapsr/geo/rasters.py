@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -24,6 +25,17 @@ def band_count(path: Path) -> int:
     """
     with open_raster(path) as dataset:
         return int(dataset.count)
+
+
+def read_values(path: Path, window: Window) -> NDArray[Any]:
+    """Return all bands of a window as they are, (bands, H, W).
+
+    Raises:
+        RasterError: the file can't be read.
+    """
+    with open_raster(path) as dataset:
+        values: NDArray[Any] = dataset.read(window=_raster_window(window))
+    return values
 
 
 def read_image(
@@ -49,20 +61,59 @@ def read_image(
             outside.
     """
     with open_raster(path) as dataset:
-        inside = Window(0, 0, dataset.height, dataset.width)
-        if not inside.contains(window):
-            raise RasterError(
-                f"Can't read {window} of {path}: expected a window inside its "
-                f"{dataset.height} x {dataset.width} pixels."
-            )
-        indexes = _band_indexes(dataset, path, bands)
-        raw = dataset.read(indexes, window=_raster_window(window))
-        # the mask of an alpha band is open everywhere: reading it as image lifts the alpha mask
-        unmasked = (dataset.read_masks(indexes, window=_raster_window(window)) > 0).any(axis=0)
-    valid = unmasked & np.isfinite(raw).all(axis=0)  # (H, W)
+        return read_open_image(dataset, path, window, bands, scale)
+
+
+def read_open_image(
+    dataset: rasterio.DatasetReader,
+    path: Path,
+    window: Window,
+    bands: int | Sequence[int] | None,
+    scale: float,
+) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Read a window of an image that is open; see ``read_image``."""
+    raw, valid = read_raw(dataset, path, window, bands)
     image = np.where(valid, raw, 0).astype(np.float32)  # (B, H, W)
     image /= np.float32(scale)
     return image.clip(0.0, 1.0, out=image), valid
+
+
+def read_raw(
+    dataset: rasterio.DatasetReader,
+    path: Path,
+    window: Window,
+    bands: int | Sequence[int] | None,
+    size: tuple[int, int] | None = None,
+) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """Read a window of an image that is open, as it is stored.
+
+    Args:
+        dataset: the open image.
+        path: its path, for the message.
+        window: pixels to read, inside the image.
+        bands: see ``read_image``.
+        size: (h, w) to thin the window out to, by nearest pixels, from overviews where there are
+            some; None: every pixel.
+
+    Returns:
+        Values (B, h, w), and where they are valid, bool (h, w); see ``read_image``.
+
+    Raises:
+        RasterError: the image has too few bands, or the window reaches outside.
+    """
+    inside = Window(0, 0, dataset.height, dataset.width)
+    if not inside.contains(window):
+        raise RasterError(
+            f"Can't read {window} of {path}: expected a window inside its "
+            f"{dataset.height} x {dataset.width} pixels."
+        )
+    indexes = _band_indexes(dataset, path, bands)
+    shape = (len(indexes), *(size or (window.height, window.width)))
+    part = _raster_window(window)
+    raw = dataset.read(indexes, window=part, out_shape=shape)
+    # the mask of an alpha band is open everywhere: reading it as image lifts the alpha mask
+    unmasked = (dataset.read_masks(indexes, window=part, out_shape=shape) > 0).any(axis=0)
+    return raw, unmasked & np.isfinite(raw).all(axis=0)
 
 
 def read_codes(path: Path, grid: Grid, window: Window) -> NDArray[np.int32]:

@@ -1,13 +1,16 @@
-"""Writing rasters: whole arrays, and label maps window by window."""
+"""Writing rasters: whole arrays, window by window, and as Cloud Optimized GeoTIFF."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import rasterio
+import rasterio.shutil
 from numpy.typing import NDArray
+from rasterio._err import CPLE_BaseError  # rasterio lets it through and has no public name for it
+from rasterio.errors import RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from mapsr.errors import RasterError
@@ -20,8 +23,8 @@ from mapsr.legends import NODATA, Legend
 _BLOCK = 512
 """Side of a tile in pixels: the usual size of tiled GeoTIFFs, a multiple of 16 as TIFF demands."""
 
-LabelWriter = Callable[[Window, NDArray[np.uint8]], None]
-"""Writes labels (H, W) to a window (H, W); not to be called from several threads at once."""
+WindowWriter = Callable[[Window, NDArray[Any]], None]
+"""Writes values (bands, H, W) to a window (H, W); not to be called from several threads at once."""
 
 
 def write_raster(
@@ -45,51 +48,107 @@ def write_raster(
             f"with {grid.height} x {grid.width} pixels."
         )
     options = _options(grid, bands.dtype.name) | {"count": len(bands), "nodata": nodata}
-    if len(bands) > 3 and bands.dtype == np.uint8:
-        # else GDAL marks the fourth of four bytes as alpha, which is near infrared here
-        options |= {"photometric": "RGB", "alpha": "NO"}
+    options |= {"compress": "deflate"} | _plain_colors(len(bands), bands.dtype.name)
     with whole_file(path) as temporary, rasterio.open(temporary, "w", **options) as dataset:
         dataset.write(bands)
 
 
 @contextmanager
-def label_writer(
-    path: Path, grid: Grid, legend: Legend, tags: Mapping[str, str]
-) -> Iterator[LabelWriter]:
-    """Write a label map window by window; it appears at ``path`` only when the block succeeds.
+def window_writer(
+    path: Path, grid: Grid, bands: int, dtype: str, nodata: float
+) -> Iterator[WindowWriter]:
+    """Write a raster window by window, in any order, into a plain GeoTIFF without compression.
 
-    The map is a tiled GeoTIFF with the legend's colours as palette and nodata 255. Windows that
-    are never written stay 255. Class names lie in the tags of the band (``CLASS_0=water``), in
-    ``PATH.aux.xml`` for GDAL, and with the colours in a ``.qml`` style for QGIS. Memory: GDAL's
-    block cache, whatever the size of the map.
-
-    Args:
-        path: the GeoTIFF, replaced if it is there.
-        grid: where the map lies.
-        legend: its classes; a pixel holds the index of a class.
-        tags: what to note in the file, for example how it was made.
+    Windows that are never written hold ``nodata``. Memory: GDAL's block cache. The file is a step
+    on the way to ``write_cog``: it is not whole before the block ends.
 
     Yields:
-        A function that writes uint8 labels (H, W) to a window (H, W) of ``grid``; in turn, it
-        raises RasterError where window and labels don't fit.
+        A function that writes values (bands, H, W) to a window (H, W) of ``grid``; it raises
+        RasterError where the window, the shape or the type don't fit.
     """
-    with whole_file(path) as temporary:
-        options = _options(grid, "uint8") | {"nodata": NODATA}
-        with rasterio.open(temporary, "w", count=1, **options) as dataset:
-            colors = {index: (*color, 255) for index, color in enumerate(legend.colors)}
-            dataset.write_colormap(1, colors | {NODATA: (0, 0, 0, 0)})
+    options = _options(grid, dtype) | {"count": bands, "nodata": nodata, "sparse_ok": True}
+    options |= _plain_colors(bands, dtype)
+    with writing(path), rasterio.open(path, "w", **options) as dataset:
+
+        def write(window: Window, values: NDArray[Any]) -> None:
+            expected = (bands, window.height, window.width)
+            if not grid.window.contains(window) or values.shape != expected:
+                raise RasterError(
+                    f"Can't write {values.shape} to {window} of {path}: expected {expected} inside "
+                    f"{grid.height} x {grid.width} pixels."
+                )
+            if values.dtype != dtype:
+                raise RasterError(f"Can't write {values.dtype} to {path}: expected {dtype}.")
+            target = RasterWindow(window.col, window.row, window.width, window.height)
+            dataset.write(values, window=target)
+
+        yield write
+
+
+def write_cog(
+    source: Path,
+    target: Path,
+    *,
+    tags: Mapping[str, str],
+    names: Sequence[str] = (),
+    legend: Legend | None = None,
+) -> None:
+    """Copy a raster into a Cloud Optimized GeoTIFF, and read it back to be sure of it.
+
+    Args:
+        source: a GeoTIFF; tags, names and palette are noted in it too.
+        target: the file to write; not whole before the call returns.
+        tags: what to note in the file, for example how it was made.
+        names: of the bands.
+        legend: of labels: its colours become the palette, its names the tags ``CLASS_0`` and so
+            on, and overviews hold the most frequent class; without it overviews hold means.
+
+    Raises:
+        RasterError: the copy fails, or does not hold what the source holds (a full disk, say).
+    """
+    with writing(target):
+        with rasterio.open(source, "r+") as dataset:
             dataset.update_tags(**tags)
-            names = {f"CLASS_{index}": name for index, name in enumerate(legend.names)}
-            dataset.update_tags(1, **names)
+            for index, name in enumerate(names, start=1):
+                dataset.set_band_description(index, name)
+            if legend is not None:
+                colors = {index: (*color, 255) for index, color in enumerate(legend.colors)}
+                dataset.write_colormap(1, colors | {NODATA: (0, 0, 0, 0)})
+                classes = {f"CLASS_{index}": name for index, name in enumerate(legend.names)}
+                dataset.update_tags(1, **classes)
+        rasterio.shutil.copy(
+            source,
+            target,
+            driver="COG",
+            compress="deflate",
+            predictor="NO" if legend else "YES",
+            blocksize=_BLOCK,
+            overview_resampling="mode" if legend else "average",
+            bigtiff="IF_SAFER",
+            num_threads="ALL_CPUS",
+        )
+        with rasterio.open(source) as old, rasterio.open(target) as new:
+            same = all(old.checksum(index) == new.checksum(index) for index in old.indexes)
+    if not same:
+        raise RasterError(f"{target} does not hold what was written to it: is the disk full?")
 
-            def write(window: Window, labels: NDArray[np.uint8]) -> None:
-                _check_labels(path, grid, legend, window, labels)
-                target = RasterWindow(window.col, window.row, window.width, window.height)
-                dataset.write(labels, 1, window=target)
 
-            yield write
+def write_label_sides(path: Path, legend: Legend) -> None:
+    """Write what GDAL and QGIS look for beside a label map: ``PATH.aux.xml`` and a ``.qml``."""
     write_attribute_table(path, legend)
     write_qgis_style(path, legend)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turn every failure of GDAL in the block into a RasterError."""
+    try:
+        yield
+    except (RasterioError, CPLE_BaseError) as error:
+        reason = str(error.__cause__ or error).rstrip(".")
+        raise RasterError(
+            f"Can't write {path}: {reason}; check the space and the rights there."
+        ) from error
 
 
 def _options(grid: Grid, dtype: str) -> dict[str, Any]:
@@ -101,7 +160,6 @@ def _options(grid: Grid, dtype: str) -> dict[str, Any]:
         "transform": grid.transform,
         "height": grid.height,
         "width": grid.width,
-        "compress": "deflate",
         "bigtiff": "IF_SAFER",
     }
     if max(grid.height, grid.width) > _BLOCK:
@@ -109,23 +167,6 @@ def _options(grid: Grid, dtype: str) -> dict[str, Any]:
     return options
 
 
-def _check_labels(
-    path: Path, grid: Grid, legend: Legend, window: Window, labels: NDArray[np.uint8]
-) -> None:
-    """Raise RasterError where labels don't fit the window, the grid or the legend."""
-    if not grid.window.contains(window):
-        raise RasterError(
-            f"Can't write {window} to {path}: expected a window inside its "
-            f"{grid.height} x {grid.width} pixels."
-        )
-    if labels.dtype != np.uint8 or labels.shape != (window.height, window.width):
-        raise RasterError(
-            f"Can't write {window} to {path}: the labels are {labels.dtype} {labels.shape}, "
-            f"expected uint8 ({window.height}, {window.width})."
-        )
-    unknown = labels[(labels >= len(legend)) & (labels != NODATA)]
-    if unknown.size:
-        raise RasterError(
-            f"Can't write label {unknown[0]} to {path}: expected a class of legend "
-            f"'{legend.name}' (0..{len(legend) - 1}) or {NODATA} for nodata."
-        )
+def _plain_colors(bands: int, dtype: str) -> dict[str, str]:
+    # else GDAL marks the fourth of four bytes as alpha, which is near infrared here
+    return {"photometric": "RGB", "alpha": "NO"} if bands > 3 and dtype == "uint8" else {}

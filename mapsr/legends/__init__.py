@@ -8,13 +8,16 @@ from mapsr.legends.library import (
     load_crosswalk,
     load_legend,
 )
+from mapsr.legends.shares import CodeShare, code_table
 
 __all__ = [
     "MASKED",
     "NODATA",
+    "CodeShare",
     "Crosswalk",
     "LandClass",
     "Legend",
+    "code_table",
     "crosswalk_names",
     "legend_names",
     "load_crosswalk",

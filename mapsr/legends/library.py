@@ -1,5 +1,6 @@
 """Loading legends and crosswalks from YAML, the package's own or a user's."""
 
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -42,8 +43,8 @@ def load_legend(name_or_path: str) -> Legend:
         name_or_path: a legend of the package, or a YAML file of the same form.
 
     Raises:
-        LegendError: there is no such legend, the file is no such YAML, a key is unknown, missing
-            or of another type, or the classes contradict each other (see ``Legend``).
+        LegendError: there is no such legend, the file is no such YAML, a key is unknown, missing,
+            repeated or of another type, or the classes contradict each other (see ``Legend``).
     """
     path = _find(name_or_path, _PRODUCTS, "legend")
     entries = _read(path, _LEGEND_KEYS)
@@ -62,7 +63,9 @@ def load_legend(name_or_path: str) -> Legend:
         raise LegendError(f"{path}: {error}") from error
 
 
-def load_crosswalk(preset: str, source: Legend, target: Legend) -> Crosswalk:
+def load_crosswalk(
+    preset: str, source: Legend, target: Legend, *, complete: bool = False
+) -> Crosswalk:
     """Build the crosswalk from a product to a target legend under a preset.
 
     Every class of the product stands for its own ``target``, except where the preset says
@@ -73,10 +76,13 @@ def load_crosswalk(preset: str, source: Legend, target: Legend) -> Crosswalk:
             of the same form.
         source: legend of the product.
         target: legend of the map.
+        complete: whether some class of the product must stand for each class of the target. The
+            labels that a map is made from need that: a class without one could never be mapped.
 
     Raises:
-        LegendError: there is no such preset, it names a code that the product has not, a class
-            stands for one that the target has not, or no class stands for any.
+        LegendError: there is no such preset, its file is no such YAML, it names a code that the
+            product has not, a class stands for one that the target has not, no class stands for
+            any, or, with ``complete``, none stands for some class of the target.
     """
     path = _find(preset, _CROSSWALKS, "crosswalk")
     entries = _read(path, _CROSSWALK_KEYS)
@@ -101,6 +107,8 @@ def load_crosswalk(preset: str, source: Legend, target: Legend) -> Crosswalk:
             f"{path}: no class of legend '{source.name}' stands for a class of "
             f"'{target.name}'; give its classes a target."
         )
+    if complete:
+        _check_complete(path, source, target, table)
     return Crosswalk(entries["name"], source, target, tuple(table))
 
 
@@ -127,10 +135,31 @@ def _find(name_or_path: str, folder: Path, what: str) -> Path:
 def _read(path: Path, keys: Mapping[str, type]) -> dict[str, Any]:
     """Return the checked content of a YAML file."""
     try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = path.read_text(encoding="utf-8")
+        entries = yaml.safe_load(text)
+        repeated = _repeated_key(yaml.compose(text, Loader=yaml.SafeLoader))
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise LegendError(f"{path} is not valid YAML: {error}") from error
+    if repeated is not None:
+        raise LegendError(
+            f"{path}: the key '{repeated}' stands twice in one mapping, expected it once; remove "
+            "the other."
+        )
     return _checked(path, entries, keys)
+
+
+def _repeated_key(root: yaml.Node | None) -> str | None:
+    """Return a key that a mapping holds twice: YAML would silently keep the last one."""
+    nodes = [root]
+    for node in nodes:
+        pairs = node.value if isinstance(node, yaml.MappingNode) else []
+        for key, times in Counter(str(key.value) for key, _ in pairs).most_common(1):
+            if times > 1:
+                return key
+        inner = node.value if isinstance(node, yaml.SequenceNode) else [value for _, value in pairs]
+        # an alias may point back to a node that is listed already
+        nodes += [one for one in inner if isinstance(one, yaml.CollectionNode) and one not in nodes]
+    return None
 
 
 def _checked(path: Path, entries: object, keys: Mapping[str, type]) -> dict[str, Any]:
@@ -179,3 +208,16 @@ def _target_index(origin: Path | str, name: str, target_name: object, target: Le
             f"{near_match(str(target_name), target.names)}"
         )
     return target.names.index(str(target_name))
+
+
+def _check_complete(path: Path, source: Legend, target: Legend, table: list[int]) -> None:
+    """Refuse a crosswalk in which no class of ``source`` leads to some class of ``target``."""
+    missing = [name for index, name in enumerate(target.names) if index not in table]
+    if missing:
+        raise LegendError(
+            f"{path}: no class of legend '{source.name}' stands for "
+            f"{', '.join(map(repr, missing))} of legend '{target.name}', expected one for each "
+            "class: else it could never be mapped; make it the target of a class of "
+            f"'{source.name}', or use a target legend without it."
+            f"{near_match(missing[0], source.names)}"
+        )

@@ -1,15 +1,25 @@
-"""Whole rasters from chips: windows, blending, one band of rows at a time."""
+"""Whole rasters from chips: windows, blending, work units, engines, resume."""
 
-from mapsr.mapping.mosaic import Band, map_raster
-from mapsr.mapping.rasters import legend_of, map_image
-from mapsr.mapping.windows import WindowSettings, blend_weights, cover
+from mapsr.mapping.cluster import RayEngine
+from mapsr.mapping.engines import Engine, LocalSettings, Raster, RaySettings, Score
+from mapsr.mapping.jobs import MapJob, Report, run_jobs
+from mapsr.mapping.local import LocalEngine
+from mapsr.mapping.outputs import Output
+from mapsr.mapping.windows import Plan, WindowSettings, cover
 
 __all__ = [
-    "Band",
+    "Engine",
+    "LocalEngine",
+    "LocalSettings",
+    "MapJob",
+    "Output",
+    "Plan",
+    "Raster",
+    "RayEngine",
+    "RaySettings",
+    "Report",
+    "Score",
     "WindowSettings",
-    "blend_weights",
     "cover",
-    "legend_of",
-    "map_image",
-    "map_raster",
+    "run_jobs",
 ]

@@ -3,15 +3,17 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from mapsr.errors import PromptError
 from mapsr.files import whole_file
+from mapsr.legends import LandClass, Legend
 from mapsr.prompts.prompts import ClassPrompts
 
-VERSION = 1
+VERSION = 2
 Plain = dict[str, object]
 
 
@@ -25,6 +27,7 @@ class PromptFile:
         settings: of backbone, upsampler, refinement, chips and image scale, as plain containers.
         weights: by part ("backbone", "upsampler"), name and SHA-256; None: needs no weights.
         crosswalk: name of the crosswalk that the labels went through.
+        about: what they were fitted on, where they were fitted for one map; None in a run.
     """
 
     prompts: ClassPrompts
@@ -32,6 +35,17 @@ class PromptFile:
     settings: Plain
     weights: Plain
     crosswalk: str
+    about: Plain | None = None
+
+    @property
+    def target(self) -> Legend:
+        """The target legend."""
+        fields: dict[str, Any] = dict(self.legend)
+        classes = tuple(
+            LandClass(one["code"], one["name"], tuple(one["color"]), one["target"])
+            for one in fields.pop("classes")
+        )
+        return Legend(classes=classes, nodata=frozenset(fields.pop("nodata")), **fields)
 
 
 def save_prompts(path: Path, file: PromptFile) -> None:
@@ -42,6 +56,7 @@ def save_prompts(path: Path, file: PromptFile) -> None:
         "settings": file.settings,
         "weights": file.weights,
         "crosswalk": file.crosswalk,
+        "about": file.about,
     }
     tensors = {"vectors": file.prompts.vectors, "counts": file.prompts.counts}
     with whole_file(path) as temporary:
@@ -66,6 +81,7 @@ def load_prompts(path: Path) -> PromptFile:
         about = None
     if not isinstance(about, dict):
         raise PromptError(f"{file} holds no prompts of mapsr.")
+    about = _upgraded(about)
     if about["version"] != VERSION:
         raise PromptError(
             f"{file} has version {about['version']} of the prompt file, expected {VERSION}: fit "
@@ -78,4 +94,18 @@ def load_prompts(path: Path) -> PromptFile:
         about["settings"],
         about["weights"],
         about["crosswalk"],
+        about["about"],
     )
+
+
+def _upgraded(about: dict[str, Any]) -> dict[str, Any]:
+    """The content of a file of version 1 in the form of version 2, others as they are."""
+    if about["version"] != 1:
+        return about
+    # all images were bytes, or had a scale that says so; the number of bands was not noted
+    image = about["settings"]["image"] | {"dtype": None}
+    return about | {
+        "version": VERSION,
+        "settings": about["settings"] | {"image": image},
+        "about": None,
+    }

@@ -37,7 +37,8 @@ def superpixels(
     if not inside.any():
         return torch.full((height, width), -1), 0
     lab = rgb2lab(image[:3].permute(1, 2, 0).cpu().numpy())
-    lab[~inside] = lab[inside].mean(axis=0)  # nodata is no edge
+    if not inside.all():
+        lab[~inside] = lab[inside].mean(axis=0)  # nodata is no edge
     spread = float(lab.max() - lab.min()) or 1.0
     wanted = max(1, round(segments * height * width / PAPER_CHIP_PX**2))
     cut: NDArray[np.int64] = slic(
@@ -49,5 +50,7 @@ def superpixels(
         channel_axis=-1,
     )
     labels = np.full((height, width), -1, dtype=np.int64)
-    names, labels[inside] = np.unique(cut[inside], return_inverse=True)
-    return torch.from_numpy(labels), len(names)
+    # number anew those that the valid area has; counting takes a tenth of the time of sorting
+    there = np.bincount(cut[inside]) > 0
+    labels[inside] = (np.cumsum(there) - 1)[cut[inside]]
+    return torch.from_numpy(labels), int(there.sum())

@@ -5,6 +5,7 @@ import platform
 import shlex
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,7 +39,8 @@ class Stopwatch:
     """Adds up the seconds of each stage: ``with watch("encode"): ...``.
 
     A stage that is entered again adds to its sum; inside itself it is counted once. A stage
-    inside another one counts for both.
+    inside another one counts for both. Threads add up: a stage that two threads were in for a
+    second took two.
 
     Attributes:
         started: when the watch was made, UTC.
@@ -48,20 +50,24 @@ class Stopwatch:
         self.started = datetime.now(UTC)
         self._begin = time.perf_counter()
         self._seconds: dict[str, float] = {}
-        self._depth: dict[str, int] = {}
+        self._lock = threading.Lock()
+        self._local = threading.local()
 
     @contextmanager
     def __call__(self, stage: str) -> Iterator[None]:
         """Count the time of the block for ``stage``, also when the block raises."""
-        self._seconds.setdefault(stage, 0.0)
-        self._depth[stage] = self._depth.get(stage, 0) + 1
+        depth: dict[str, int] = self._local.__dict__.setdefault("depth", {})
+        with self._lock:
+            self._seconds.setdefault(stage, 0.0)
+        depth[stage] = depth.get(stage, 0) + 1
         begin = time.perf_counter()
         try:
             yield
         finally:
-            self._depth[stage] -= 1
-            if self._depth[stage] == 0:
-                self._seconds[stage] += time.perf_counter() - begin
+            depth[stage] -= 1
+            if depth[stage] == 0:
+                with self._lock:
+                    self._seconds[stage] += time.perf_counter() - begin
 
     @property
     def seconds(self) -> dict[str, float]:

@@ -211,11 +211,17 @@ class AnyUp(Upsampler):
                 f"AnyUp needs at least 2 x 2 tokens, got {tokens.shape[2]} x {tokens.shape[3]}: "
                 "give it a larger chip."
             )
-        grid = (tokens.shape[2], tokens.shape[3])
+        queries, keys = self.networks(image, tokens, size)
+        return self._attend(queries, keys, size, (tokens.shape[2], tokens.shape[3]))
+
+    def networks(
+        self, image: Tensor, tokens: Tensor, size: tuple[int, int]
+    ) -> tuple[Tensor, Tensor]:
+        """All but the attention: pixels' queries (B, H' W', 128), tokens' keys (B, h w, 128)."""
         pixels = self._encode_image(self.normalise(image))
-        keys = self._keys(self._encode_keys(pixels, grid), tokens)
-        queries = self._encode_queries(pixels, size)  # takes over the memory of ``pixels``
-        return self._attend(queries, keys, size, grid)
+        pooled = self._encode_keys(pixels, (tokens.shape[2], tokens.shape[3]))
+        keys = self._keys(pooled, tokens)
+        return self._encode_queries(pixels, size), keys  # takes over the memory of ``pixels``
 
     def _encode_image(self, image: Tensor) -> Rows:
         rows = Rows.of(image)

@@ -12,6 +12,10 @@ from mapsr.upsample.cells import Axis, Cells
 from mapsr.upsample.operator import LocalOperator, PixelOperator
 from mapsr.upsample.upsampler import Upsampler
 
+# Elements of a temporary array: 1 MiB stays in a CPU's cache; a GPU wants more at once.
+_CPU = 1 << 18
+_GPU = 4 << 20
+
 
 @choice("upsampler", "bilateral")
 @dataclass(frozen=True)
@@ -54,14 +58,13 @@ class Bilateral(Upsampler):
         near = cells.combine(torch.add, *[c.to(image.device) for c in closeness])  # (G, M, K)
         guide = F.adaptive_avg_pool2d(image, size).flatten(2).transpose(1, 2)  # (B, H W, bands)
         means = F.adaptive_avg_pool2d(image, grid).flatten(2).transpose(1, 2)  # (B, h w, bands)
-        weights = []
-        for part in cells.chunks((4 << 20) // len(image)):
+        weights = near.new_empty(len(image), *cells.shape)
+        for part in cells.chunks((_GPU if image.is_cuda else _CPU) // len(image)):
             colour = guide[:, cells.pixels[part].clamp_min(0)]  # (B, g, M, bands)
             unlike = torch.cdist(colour, means[:, cells.tokens[part]])  # (B, g, M, K)
-            logits = near[part] - (unlike / self.settings.colour).square() / 2
-            logits = logits.masked_fill(~cells.allowed(part), float("-inf"))
-            weights.append(logits.softmax(3))
-        return LocalOperator(cells, torch.cat(weights, dim=1))
+            unlike.div_(self.settings.colour).square_()
+            weights[:, part] = torch.sub(near[part], unlike, alpha=0.5).softmax(3)
+        return LocalOperator(cells, weights)
 
     def _axis(self, n: int, count: int) -> Axis:
         centre = (torch.arange(n) + 0.5) * count / n - 0.5
@@ -72,4 +75,4 @@ class Bilateral(Upsampler):
     def _closeness(self, axis: Axis, n: int, count: int) -> Tensor:
         centre = (axis.pixels + 0.5) * count / n - 0.5  # (G, M)
         away = (centre[..., None] - axis.tokens[:, None]) / self.settings.distance
-        return -away.square() / 2
+        return (-away.square() / 2).masked_fill(~axis.allowed, float("-inf"))

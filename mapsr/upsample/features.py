@@ -66,11 +66,11 @@ class PixelFeatures:
 
     def sums(self, labels: Tensor, count: int) -> Tensor:
         """Sum of features over pixel sets, (B, count, D); labels (B, H, W), negative: none."""
-        return self.operator.pool(labels, count) @ self.tokens
+        return self.operator.pool(self.tokens, labels, count)
 
     def unit_sums(self, labels: Tensor, count: int) -> Tensor:
         """Sum of unit-length features over pixel sets, (B, count, D)."""
-        return self.operator.pool(labels, count, 1 / self.norm) @ self.tokens
+        return self.operator.pool(self.tokens, labels, count, 1 / self.norm)
 
     def at(self, pixels: Tensor) -> Tensor:
         """Features at flat pixel positions (n,), the same ones in each image: (B, n, D)."""

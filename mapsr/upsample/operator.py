@@ -8,13 +8,15 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from mapsr.upsample.cells import Cells
 
-# Elements of the largest temporary array, 32 MiB in float32: small enough to stay far below a
-# chip's own weights, large enough to keep two cores or a GPU busy.
-_CHUNK = 8 << 20
+# Elements of the largest temporary array: 4 MiB in float32 stay in a CPU's cache, and the
+# allocator hands them out again; a GPU wants more at once.
+_CHUNK = 1 << 20
+_CHUNK_GPU = 16 << 20
 
 
 class PixelOperator(Protocol):
@@ -43,16 +45,19 @@ class PixelOperator(Protocol):
         """|A T| per pixel, (B, H, W), from the Gram matrix of tokens (B, h w, D)."""
         ...
 
-    def pool(self, labels: Tensor, count: int, weights: Tensor | None = None) -> Tensor:
-        """S diag(weights) A: sum the rows of A over pixel sets.
+    def pool(
+        self, values: Tensor, labels: Tensor, count: int, weights: Tensor | None = None
+    ) -> Tensor:
+        """S diag(weights) A V: sum values carried to pixels over pixel sets.
 
         Args:
+            values: (B, h w, C) of tokens.
             labels: (B, H, W) int64 set of each pixel, 0 .. count - 1; negative: none.
             count: how many sets there are.
             weights: (B, H, W) weight of each pixel; None: one.
 
         Returns:
-            (B, count, h w).
+            (B, count, C).
         """
         ...
 
@@ -92,7 +97,7 @@ class LocalOperator:
     def apply(self, values: Tensor) -> Tensor:
         """A V: carry (B, h w, C) values of tokens to (B, C, H, W) pixels."""
         carried = [
-            self.weights[:, part] @ values[:, self.cells.tokens[part]]  # (B, g, M, C)
+            self.weights[:, part] @ self._window(values, part)  # (B, g, M, C)
             for part in self._chunks(values.shape[2])
         ]
         flat = torch.cat(carried, dim=1).flatten(1, 2)[:, self.cells.slots]  # (B, H W, C)
@@ -100,40 +105,50 @@ class LocalOperator:
         return plane
 
     def norm(self, tokens: Tensor) -> Tensor:
-        """|A T| per pixel, (B, H, W), from the Gram matrix of tokens (B, h w, D)."""
-        squares = []
-        g, _, k = self.cells.shape
-        whole = None
-        if tokens.shape[1] ** 2 <= g * k**2:  # windows overlap so much that one matrix is less
-            whole = tokens @ tokens.transpose(1, 2)  # (B, h w, h w)
-        for part in self._chunks(0 if whole is not None else tokens.shape[2]):
-            token = self.cells.tokens[part]  # (g, K)
-            if whole is not None:
-                gram = whole[:, token[:, :, None], token[:, None]]  # (B, g, K, K)
-            else:
-                window = tokens[:, token]  # (B, g, K, D)
-                gram = window @ window.transpose(2, 3)
-            weights = self.weights[:, part]
-            squares.append(((weights @ gram) * weights).sum(3))  # (B, g, M)
-        flat = torch.cat(squares, dim=1).flatten(1)[:, self.cells.slots]  # (B, H W)
-        plane: Tensor = flat.clamp_min(0).sqrt().unflatten(1, self.size)
+        """|A T| per pixel, (B, H, W), from the features or a Gram matrix of tokens (B, h w, D)."""
+        (g, m, k), (hw, dim) = self.cells.shape, tokens.shape[1:]
+        # multiplications of each cell in three ways to the same sum
+        costs = {
+            self._squares: m * k * dim,
+            self._squares_by_window: k * k * (dim + m),
+            self._squares_by_pair: hw * hw * dim // g + k * k * m,
+        }
+        squares = min(costs, key=lambda way: costs[way])(tokens)  # (B, G, M)
+        flat = squares.flatten(1)[:, self.cells.slots]  # (B, H W)
+        plane: Tensor = flat.clamp_min_(0).sqrt_().unflatten(1, self.size)
         return plane
 
-    def pool(self, labels: Tensor, count: int, weights: Tensor | None = None) -> Tensor:
-        """S diag(weights) A, (B, count, h w); see `PixelOperator.pool`."""
-        batch, hw = len(labels), self.grid[0] * self.grid[1]
-        pooled = self.weights.new_zeros(batch * count * hw)
-        offset = torch.arange(batch, device=labels.device)[:, None, None, None] * count
+    def pool(
+        self, values: Tensor, labels: Tensor, count: int, weights: Tensor | None = None
+    ) -> Tensor:
+        """S diag(weights) A V, (B, count, C); see `PixelOperator.pool`.
+
+        The weights of A are summed over the pixels of a set first, cell by cell: a set touches few
+        cells, so that what is left is a short list of tokens and weights for each set.
+        """
+        batch, hw, _ = values.shape
+        sets, tokens, sums = [], [], []
         for part in self._chunks(1):
             pixels = self.cells.pixels[part]  # (g, M)
             label = torch.where(pixels < 0, -1, labels.flatten(1)[:, pixels])  # (B, g, M)
             names, indicator = _local_sets(label, self.weights.dtype)
             if weights is not None:
-                indicator = indicator * weights.flatten(1)[:, pixels, None]
-            sums = indicator.transpose(2, 3) @ self.weights[:, part]  # (B, g, L, K)
-            target = (names[..., None] + offset) * hw + self.cells.tokens[part][:, None]
-            pooled.index_add_(0, target.flatten(), sums.flatten())
-        return pooled.view(batch, count, hw)
+                indicator *= weights.flatten(1)[:, pixels, None]
+            image, cell, local = (names >= 0).nonzero(as_tuple=True)  # (n,) each
+            sets.append(names[image, cell, local] + image * count)
+            tokens.append(self.cells.tokens[part][cell] + image[:, None] * hw)  # (n, K)
+            local_sums = indicator.transpose(2, 3) @ self.weights[:, part]  # (B, g, L, K)
+            sums.append(local_sums[image, cell, local])
+        ordered, order = torch.cat(sets).sort(stable=True)
+        every = torch.arange(batch * count, device=ordered.device)
+        pooled: Tensor = F.embedding_bag(
+            torch.cat(tokens)[order].flatten(),
+            values.flatten(0, 1),
+            torch.searchsorted(ordered, every) * self.cells.shape[2],  # where each set begins
+            mode="sum",
+            per_sample_weights=torch.cat(sums)[order].flatten(),
+        )
+        return pooled.view(batch, count, -1)
 
     def rows(self, pixels: Tensor) -> Tensor:
         """The rows of A at flat pixel positions (n,): (B, n, h w)."""
@@ -147,9 +162,49 @@ class LocalOperator:
         """The operator of one image of the batch, as a batch of one."""
         return LocalOperator(self.cells, self.weights[part : part + 1])
 
+    def _squares(self, tokens: Tensor) -> Tensor:
+        """|A T|^2 from the features themselves, a chunk at a time: (B, G, M)."""
+        squares = [
+            (self.weights[:, part] @ self._window(tokens, part)).square_().sum(3)
+            for part in self._chunks(tokens.shape[2])
+        ]
+        return torch.cat(squares, dim=1)
+
+    def _squares_by_window(self, tokens: Tensor) -> Tensor:
+        """|A T|^2 = w' (T T') w with the Gram matrix of each cell's window: (B, G, M)."""
+        squares = []
+        for part in self._chunks(tokens.shape[2]):
+            window = self._window(tokens, part)  # (B, g, K, D)
+            squares.append(self._quadratic(part, window @ window.transpose(2, 3)))
+        return torch.cat(squares, dim=1)
+
+    def _squares_by_pair(self, tokens: Tensor) -> Tensor:
+        """|A T|^2 = w' (T T') w with the Gram matrix of all tokens: (B, G, M)."""
+        hw = tokens.shape[1]
+        whole = (tokens @ tokens.transpose(1, 2)).flatten(1)  # (B, h w h w)
+        squares = []
+        for part in self._chunks(self.cells.shape[2]):
+            token = self.cells.tokens[part]
+            pairs = token[:, :, None] * hw + token[:, None]  # (g, K, K)
+            gram = whole.index_select(1, pairs.flatten()).unflatten(1, pairs.shape)
+            squares.append(self._quadratic(part, gram))
+        return torch.cat(squares, dim=1)
+
+    def _quadratic(self, part: slice, gram: Tensor) -> Tensor:
+        weights = self.weights[:, part]
+        squares: Tensor = (weights @ gram).mul_(weights).sum(3)  # (B, g, M)
+        return squares
+
+    def _window(self, values: Tensor, part: slice) -> Tensor:
+        token = self.cells.tokens[part]
+        return values.index_select(1, token.flatten()).view(len(values), *token.shape, -1)
+
     def _chunks(self, channels: int) -> list[slice]:
-        most = max(1, channels // self.cells.shape[1])  # gathered tokens may outweigh the weights
-        return self.cells.chunks(_CHUNK // (len(self.weights) * most))
+        _, m, k = self.cells.shape
+        # a cell's gathered tokens or products may outweigh its weights
+        most = max(1.0, channels / m, channels / k)
+        elements = _CHUNK_GPU if self.weights.is_cuda else _CHUNK
+        return self.cells.chunks(int(elements / (len(self.weights) * most)))
 
 
 def _local_sets(labels: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -160,7 +215,8 @@ def _local_sets(labels: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         dtype: of the indicator.
 
     Returns:
-        names (B, g, L): the set behind each local number; indicator (B, g, M, L).
+        names (B, g, L): the set behind each local number, -1 where there is none; indicator
+        (B, g, M, L).
     """
     ordered, order = labels.sort(dim=2)
     new = torch.zeros_like(ordered)
@@ -168,7 +224,7 @@ def _local_sets(labels: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     rank = new.cumsum(2)
     local = torch.empty_like(rank).scatter_(2, order, rank)  # (B, g, M)
     most = int(rank[..., -1].max()) + 1
-    names = torch.zeros(*labels.shape[:2], most, dtype=torch.int64, device=labels.device)
-    names.scatter_(2, rank, ordered.clamp_min(0))
-    indicator = (local[..., None] == torch.arange(most, device=labels.device)).to(dtype)
-    return names, indicator * (labels >= 0)[..., None]
+    names = torch.full((*labels.shape[:2], most), -1, device=labels.device)
+    names.scatter_(2, rank, ordered.clamp_min(-1))
+    indicator = local[..., None] == torch.arange(most, device=labels.device)
+    return names, indicator.logical_and_((labels >= 0)[..., None]).to(dtype)

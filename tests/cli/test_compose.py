@@ -94,7 +94,7 @@ def test_each_file_says_what_it_is_for_and_each_key_why(path):
 
 def test_the_map_command_composes():
     config = compose("map", ["engine.batch=3"])
-    assert config.get("refine") is None
+    assert settings_of(config, "refine").nodes == "superpixels"
     assert settings_of(config, "engine").batch == 3
     assert settings_of(compose("map", ["refine=none"]), "refine").nodes == "none"
 

@@ -1,11 +1,16 @@
 """`mapsr map`: the prompts of a run, applied to an image."""
 
 import json
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
+import rasterio.shutil
 import torch
+import yaml
+from make_maps import QUICK_FIT, finished_run, fitted, labels_of, mapped
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from stand_ins import uniform
@@ -13,45 +18,16 @@ from stand_ins import uniform
 from mapsr.cli.main import main
 from mapsr.geo import Window, read_grid, write_raster
 from mapsr.legends import load_legend
-from mapsr.methods import MapSR
 
 
 @pytest.fixture(scope="module")
 def run(scene_folder, tmp_path_factory):
-    """A finished run on the miniature data set, with several chips a scene."""
-    output = tmp_path_factory.mktemp("map") / "run"
-    command = [
-        "data=geotiff",
-        f"data.root={scene_folder}",
-        "data.image=*/{scene}_naip.tif",
-        "data.coarse=*/{scene}_nlcd_30m.tif",
-        "data.truth=*/{scene}_cclc.tif",
-        "data.fit=train/*",
-        "data.score=val/*",
-        "prompts.pixels=1000",
-        "prompts.epochs=2",
-        "upsampler=bilinear",
-        "refine=none",
-        "windows.chip=48",
-        "windows.overlap=8",
-        "logger=none",
-    ]
-    assert main(["run", *command, f"output={output}"]) == 0
-    return output
+    return finished_run(scene_folder, tmp_path_factory.mktemp("map") / "run")
 
 
 @pytest.fixture
 def image(scene_folder):
     return scene_folder / "val" / "village_naip.tif"
-
-
-def labels_of(path):
-    with rasterio.open(path) as dataset:
-        return dataset.read(1)
-
-
-def mapped(prompts, image, out, *overrides):
-    return main(["map", f"prompts={prompts}", f"image={image}", f"out={out}", *overrides])
 
 
 def spoiled(run, path, vectors=None, **about):
@@ -108,11 +84,143 @@ def test_nodata_stays_nodata(run, image, tmp_path):
     assert ((labels_of(out) == 255) == (values == 0).all(0)).all()
 
 
+def test_confidence_and_scores_lie_beside_the_map(run, image, tmp_path, capsys):
+    out = tmp_path / "map.tif"
+    assert mapped(run, image, out, "confidence=true", "scores=true") == 0
+    labels = labels_of(out)
+    with rasterio.open(tmp_path / "map_scores.tif") as dataset:
+        assert dataset.descriptions == load_legend("chesapeake4").names
+        scores = dataset.read()
+    with rasterio.open(tmp_path / "map_confidence.tif") as dataset:
+        assert dataset.descriptions == ("confidence",)
+        confidence = dataset.read(1)
+    scored = np.where(np.isfinite(scores), scores, -np.inf)
+    assert (scored.argmax(0) == labels).all()
+    best, second = -np.sort(-scored, axis=0)[:2]
+    np.testing.assert_allclose(confidence, best - second, rtol=1e-5, atol=1e-7)
+    assert capsys.readouterr().out == f"map in {out}\n"
+
+
+def test_a_pattern_maps_each_image(run, scene_folder, tmp_path, capsys):
+    out = tmp_path / "maps"
+    assert mapped(run, f"{scene_folder}/**/*_naip.tif", out) == 0
+    assert sorted(path.name for path in out.glob("*.tif")) == [
+        "field_naip.tif",
+        "village_naip.tif",
+        "wood_naip.tif",
+    ]
+    assert (labels_of(out / "village_naip.tif") == labels_of(run / "maps" / "village.tif")).all()
+    assert len(capsys.readouterr().out.splitlines()) == 3
+    assert sorted(path.name for path in out.glob(".*")) == []
+
+
+def test_a_list_maps_each_image(run, image, scene_folder, tmp_path):
+    table = tmp_path / "list.csv"
+    relative = Path(os.path.relpath(scene_folder / "train" / "wood_naip.tif", tmp_path))
+    table.write_text(f"image_fn\n{image}\n{relative}\n")
+    assert mapped(run, table, tmp_path / "maps") == 0
+    assert {path.name for path in (tmp_path / "maps").glob("*.tif")} == {
+        "village_naip.tif",
+        "wood_naip.tif",
+    }
+
+
+def test_a_folder_takes_the_map_of_one_image(run, image, tmp_path, capsys):
+    assert mapped(run, image, tmp_path) == 0
+    assert capsys.readouterr().out == f"map in {tmp_path / 'village_naip.tif'}\n"
+
+
+def halves(image, folder):
+    """The image as two files that share columns, with a reason to read in order."""
+    with rasterio.open(image) as dataset:
+        values = dataset.read()
+    grid = read_grid(image)
+    for name, window in (("a", Window(0, 0, 70, 60)), ("b", Window(0, 50, 70, 60))):
+        rows, columns = window.slices
+        write_raster(folder / f"{name}.tif", values[:, rows, columns], grid.crop(window))
+    return folder / "?.tif"
+
+
+def test_a_mosaic_is_mapped_as_the_merged_raster_is(run, image, tmp_path):
+    tiles = halves(image, tmp_path)
+    whole, mosaic = tmp_path / "whole_map.tif", tmp_path / "mosaic_map.tif"
+    assert mapped(run, image, whole, "scores=true") == 0
+    assert mapped(run, tiles, mosaic, "scores=true", "mosaic=true") == 0
+    assert read_grid(mosaic) == read_grid(image)
+    assert (labels_of(mosaic) == labels_of(whole)).all()
+    one, other = (tmp_path / f"{name}_map_scores.tif" for name in ("whole", "mosaic"))
+    np.testing.assert_array_equal(labels_of(one), labels_of(other))
+
+
+def test_a_vrt_is_mapped_as_the_merged_raster_is(run, image, tmp_path):
+    path = tmp_path / "area.vrt"
+    rasterio.shutil.copy(image, path, driver="VRT")
+    out = tmp_path / "map.tif"
+    assert mapped(run, path, out) == 0
+    assert (labels_of(out) == labels_of(run / "maps" / "village.tif")).all()
+
+
+@pytest.mark.parametrize(
+    "overrides", [["engine.workers=3"], ["engine.batch=4", "engine.workers=1"]]
+)
+def test_workers_and_batches_change_no_label(run, image, tmp_path, overrides):
+    out = tmp_path / "map.tif"
+    assert mapped(run, image, out, *overrides) == 0
+    assert (labels_of(out) == labels_of(run / "maps" / "village.tif")).all()
+
+
+def test_show_prints_the_configuration_and_maps_nothing(run, image, tmp_path, capsys):
+    assert mapped(run, image, tmp_path / "map.tif", "windows.unit=99", "--show") == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert shown["image"] == str(image)
+    windows = shown["groups"]["windows"]
+    assert (windows["chip"], windows["unit"]) == (48, 99)  # as fitted, and as given
+    assert shown["groups"]["refine"]["nodes"] == "none"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fitted_on_the_coarse_product_first(scene_folder, tmp_path, capsys):
+    out = tmp_path / "map.tif"
+    assert fitted(scene_folder, "village", out) == 0
+    prompts = tmp_path / "map.prompts.safetensors"
+    assert capsys.readouterr().out == f"prompts in {prompts}\nmap in {out}\n"
+    with rasterio.open(scene_folder / "val" / "village_cclc.tif") as dataset:
+        truth = dataset.read(1)
+    trees = labels_of(out) == 1
+    assert trees[truth == 2].mean() > 0.8  # the truth's code 2 is tree canopy
+    with rasterio.open(out) as dataset:
+        tags = dataset.tags()
+    assert len(tags["MAPSR_PROMPTS"]) == 64 and tags["MAPSR_CROSSWALK"] == "paraformer"
+    assert json.loads(tags["MAPSR_CONFIGURATION"])["windows"]["chip"] == 48
+    again = tmp_path / "again.tif"
+    assert mapped(prompts, scene_folder / "val" / "village_naip.tif", again) == 0
+    assert (labels_of(again) == labels_of(out)).all()
+
+
+def test_fitted_once_for_many_images_with_products_of_their_own(scene_folder, tmp_path, capsys):
+    table = tmp_path / "list.csv"
+    rows = [
+        f"{scene_folder}/{part}/{name}_naip.tif,{scene_folder}/{part}/{name}_nlcd_30m.tif"
+        for part, name in (("train", "field"), ("val", "village"))
+    ]
+    table.write_text("\n".join(["image_fn,label_fn", *rows]) + "\n")
+    out = tmp_path / "maps"
+    assert main(["map", *QUICK_FIT, f"image={table}", f"out={out}"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"prompts in {out / 'prompts.safetensors'}",
+        f"map in {out / 'field_naip.tif'}",
+        f"map in {out / 'village_naip.tif'}",
+    ]
+
+
 def test_a_map_that_is_there_stays_unless_overwritten(run, image, tmp_path, capsys):
     out = tmp_path / "map.tif"
     out.write_bytes(b"precious")
     assert mapped(run, image, out) == 1
-    assert "is there already: choose another out=, or set overwrite=true" in capsys.readouterr().err
+    assert (
+        "is there already, made from other inputs or settings: choose another out=, or set "
+        "overwrite=true" in capsys.readouterr().err
+    )
     assert out.read_bytes() == b"precious"
     assert mapped(run, image, out, "overwrite=true") == 0
     assert labels_of(out).shape == labels_of(image).shape
@@ -123,21 +231,6 @@ def test_the_image_is_never_overwritten(run, image, capsys):
     assert mapped(run, image, image, "overwrite=true") == 1
     assert "is the image itself; choose another path" in capsys.readouterr().err
     assert image.read_bytes() == before
-
-
-def test_a_failure_in_the_middle_leaves_nothing(run, image, tmp_path, monkeypatch):
-    score, calls = MapSR.score, []
-
-    def failing(self, chips, **kind):
-        calls.append(chips)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return score(self, chips, **kind)
-
-    monkeypatch.setattr(MapSR, "score", failing)
-    assert mapped(run, image, tmp_path / "map.tif") == 130
-    assert len(calls) == 3
-    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -187,4 +280,26 @@ def test_bad_overrides_are_named(run, image, tmp_path, capsys, overrides, messag
 
 def test_what_is_missing_is_named(capsys):
     assert main(["map", "image=a.tif", "out=b.tif"]) == 1
-    assert "prompts has no value: give prompts=" in capsys.readouterr().err
+    assert (
+        "Give prompts=RUN (a finished run or prompt file), or coarse=PRODUCT"
+        in capsys.readouterr().err
+    )
+    assert main(["map", "prompts=x", "out=b.tif"]) == 1
+    assert "image has no value: give image=" in capsys.readouterr().err
+    assert main(["map", "prompts=x", "image=a.tif"]) == 1
+    assert "out has no value: give out=" in capsys.readouterr().err
+
+
+def test_prompts_and_coarse_are_not_given_together(run, image, scene_folder, tmp_path, capsys):
+    coarse = scene_folder / "val" / "village_nlcd_30m.tif"
+    assert mapped(run, image, tmp_path / "map.tif", f"coarse={coarse}") == 1
+    assert "prompts= and coarse= are both given" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "override", ["backbone=vit_tiny", "prompts.epochs=3", "legend.coarse=nlcd"]
+)
+def test_settings_of_the_fit_have_no_say_with_prompts(run, image, tmp_path, capsys, override):
+    assert mapped(run, image, tmp_path / "map.tif", override) == 1
+    assert f"{override} has no say with prompts={run}" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -175,7 +175,7 @@ def test_table_that_is_no_text_is_refused(tmp_path: Path):
 
 def test_missing_table_is_named(tmp_path: Path):
     made = GeoTiffSettings(root=str(tmp_path), table="absent.csv")
-    with pytest.raises(DataError, match=r"data\.table is '.*absent\.csv', expected a CSV file"):
+    with pytest.raises(DataError, match=r"There is no CSV file '.*absent\.csv'; check the path"):
         find_scenes(made)
 
 

@@ -38,7 +38,10 @@ def test_target_legend():
 
 
 def test_package_names():
-    assert legend_names() == ("chesapeake4", "chesapeake_1m", "esa_worldcover", "nlcd")
+    assert legend_names() == (
+        *("chesapeake4", "chesapeake_1m", "dynamic_world", "esa_worldcover", "esri_10m"),
+        *("from_glc10", "glc_fcs30", "nlcd", "sinolc1"),
+    )
     assert crosswalk_names() == ("mapsr", "paraformer", "robinson")
 
 
@@ -46,8 +49,7 @@ def test_package_names():
 @pytest.mark.parametrize("preset", crosswalk_names())
 def test_every_crosswalk_of_the_package_loads(name: str, preset: str):
     legend = load_legend(name)
-    assert legend.name == name
-    crosswalk = load_crosswalk(preset, legend, TARGET)
+    crosswalk = load_crosswalk(preset, legend, TARGET, complete=True)
     assert crosswalk.name == preset
     assert set(crosswalk.targets().values()) - {None} == set(TARGET.names)
 
@@ -150,6 +152,9 @@ def test_class_may_go_without_target(tmp_path: Path):
         ("name: haze", "name: no", "'name' is False.*expected text"),
         (PRODUCT, "- 3\n", r"got \[3\], expected the keys name, title"),
         (PRODUCT, "name: [", "is not valid YAML"),
+        ("code: 9", "code: 8, code: 9", "the key 'code' stands twice in one mapping"),
+        ("title: Toy\n", "title: Toy\ntitle: Toys\n", "the key 'title' stands twice"),
+        ("[0]\n", "&own\n  - *own\n", "'nodata' is .* expected integers"),
     ],
 )
 def test_faulty_legend_is_refused_by_file(tmp_path: Path, old: str, new: str, message: str):
@@ -213,3 +218,41 @@ def test_product_without_any_target(tmp_path: Path):
     legend = load_legend(write(tmp_path / "toy.yaml", text))
     with pytest.raises(LegendError, match="no class of legend 'toy' stands for a class of 'chesa"):
         load_crosswalk("paraformer", legend, TARGET)
+
+
+def test_code_twice_in_a_preset_was_silently_the_last_one(tmp_path: Path):
+    legend = load_legend(write(tmp_path / "toy.yaml", PRODUCT))
+    preset = write(tmp_path / "own.yaml", PRESET, "{9: impervious}", "{9: impervious, 9: water}")
+    with pytest.raises(LegendError, match=r"own\.yaml: the key '9' stands twice in one mapping"):
+        load_crosswalk(preset, legend, TARGET)
+
+
+def test_every_target_class_needs_a_product_class_where_maps_are_made_from_it(tmp_path: Path):
+    legend = load_legend(write(tmp_path / "toy.yaml", PRODUCT))
+    with pytest.raises(
+        LegendError,
+        match=r"paraformer\.yaml: no class of legend 'toy' stands for 'low vegetation', "
+        r"'impervious' of legend 'chesapeake4', expected one for each class: else it could never "
+        r"be mapped; make it the target of a class of 'toy', or use a target legend without it\.$",
+    ):
+        load_crosswalk("paraformer", legend, TARGET, complete=True)
+    assert load_crosswalk("paraformer", legend, TARGET).table == (1, 255, 0)
+
+
+def test_class_that_is_left_out_is_named_as_the_way_to_a_dead_target(tmp_path: Path):
+    meadow = "{code: 5, name: low vegetations, color: [1, 1, 1], target: null}\n"
+    legend = load_legend(write(tmp_path / "toy.yaml", f"{PRODUCT}  - {meadow}"))
+    preset = write(tmp_path / "own.yaml", PRESET)
+    with pytest.raises(
+        LegendError, match=r"stands for 'low vegetation' of.*Did you mean 'low vegetations'\?"
+    ):
+        load_crosswalk(preset, legend, TARGET, complete=True)
+    preset = write(tmp_path / "own.yaml", PRESET, "9: imp", "5: low vegetation, 9: imp")
+    crosswalk = load_crosswalk(preset, legend, TARGET, complete=True)
+    assert crosswalk.table == (1, 3, 0, 2)
+
+
+def test_preset_can_take_a_target_its_last_class(tmp_path: Path):
+    preset = write(tmp_path / "own.yaml", PRESET, "toy: {9: impervious}", "nlcd: {11: impervious}")
+    with pytest.raises(LegendError, match=r"own\.yaml: no class of legend 'nlcd' .* 'water' of"):
+        load_crosswalk(preset, load_legend("nlcd"), TARGET, complete=True)

@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict, replace
 
 import pytest
 import torch
@@ -6,6 +7,7 @@ from safetensors.torch import save_file
 from stand_ins import normal
 
 from mapsr.errors import PromptError
+from mapsr.legends import load_legend
 from mapsr.prompts import ClassPrompts, PromptFile, load_prompts, save_prompts
 
 
@@ -62,5 +64,29 @@ def test_a_foreign_file(tmp_path, metadata):
 def test_a_file_of_another_version(tmp_path):
     path = tmp_path / "prompts.safetensors"
     save_file({"vectors": torch.zeros(2, 3)}, path, metadata={"mapsr": json.dumps({"version": 7})})
-    with pytest.raises(PromptError, match="has version 7 of the prompt file, expected 1: fit the"):
+    with pytest.raises(PromptError, match="has version 7 of the prompt file, expected 2: fit the"):
         load_prompts(path)
+
+
+def test_a_file_of_version_1_is_taken_over(tmp_path, file):
+    path = tmp_path / "prompts.safetensors"
+    about = {
+        "version": 1,
+        "legend": file.legend,
+        "settings": file.settings,
+        "weights": file.weights,
+        "crosswalk": file.crosswalk,
+    }
+    tensors = {"vectors": file.prompts.vectors, "counts": file.prompts.counts}
+    save_file(tensors, path, metadata={"mapsr": json.dumps(about)})
+    found = load_prompts(path)
+    assert torch.equal(found.prompts.vectors, file.prompts.vectors)
+    assert found.settings["image"] == {"scale": 255.0, "dtype": None}
+    assert found.about is None
+
+
+def test_the_target_legend_comes_back_from_the_file(tmp_path, file):
+    legend = load_legend("chesapeake4")
+    stored = asdict(legend) | {"nodata": sorted(legend.nodata)}
+    save_prompts(tmp_path / "prompts.safetensors", replace(file, legend=stored))
+    assert load_prompts(tmp_path).target == legend

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from scipy import sparse
 from stand_ins import normal, uniform
 
+from mapsr.refine import blocks as blocks_module
 from mapsr.refine import graph as graph_module
 from mapsr.refine.graph import Kernel, neighbour_graph, normalised, symmetric
 
@@ -42,14 +43,36 @@ def slow_graph(features, places, kernel, k, joint):
 
 
 @pytest.mark.parametrize("joint", [True, False])
-@pytest.mark.parametrize("kernel", [PLAIN, Kernel(), Kernel(gamma=3, sigma=5, power=1)])
-@pytest.mark.parametrize("block", [1024, 7])
-def test_neighbours_and_weights_are_those_of_the_slow_way(monkeypatch, joint, kernel, block):
-    monkeypatch.setattr(graph_module, "_BLOCK", block)
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        PLAIN,
+        Kernel(),
+        Kernel(gamma=3, sigma=5, power=1),
+        Kernel(gamma=0.5, sigma=2, power=4),
+        Kernel(gamma=1, sigma=3, power=0),
+        Kernel(gamma=2, sigma=0, power=1),
+    ],
+)
+@pytest.mark.parametrize(("block", "rows"), [(480, 32), (7, 2)])
+@pytest.mark.parametrize("k", [2, 6])  # of 23: in groups and without
+def test_neighbours_and_weights_are_those_of_the_slow_way(
+    monkeypatch, joint, kernel, block, rows, k
+):
+    monkeypatch.setattr(blocks_module, "_BLOCK", block)
+    monkeypatch.setattr(graph_module, "_ROWS", rows)
     features, places = nodes(1, 23, 4)
-    ours = graph(features, places, kernel, 6, joint=joint)
-    expected = slow_graph(features, places, kernel, 6, joint)
+    ours = graph(features, places, kernel, k, joint=joint)
+    expected = slow_graph(features, places, kernel, k, joint)
     np.testing.assert_allclose(ours.toarray(), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_features_and_places_are_left_as_they_were():
+    features, places = nodes(5, 19, 4)
+    before = features.clone(), places.clone()
+    for joint in (True, False):
+        graph(features, places, Kernel(gamma=2, sigma=3, power=1), 4, joint=joint)
+    assert torch.equal(features, before[0]) and torch.equal(places, before[1])
 
 
 def test_three_nodes_by_hand():

@@ -124,3 +124,11 @@ def test_bands_beyond_red_green_blue_are_ignored():
     more = torch.cat([image, uniform(10, 1, HEIGHT, WIDTH)])
     labels, _ = superpixels(image, everywhere(image), 5000, 10)
     assert torch.equal(labels, superpixels(more, everywhere(image), 5000, 10)[0])
+
+
+def test_superpixels_without_a_valid_pixel_are_not_counted():
+    image, valid = smooth(11), everywhere(smooth(11))
+    valid[:30] = False
+    labels, count = superpixels(image, valid, 5000, 10)
+    assert labels[valid].unique().tolist() == list(range(count))
+    assert count < superpixels(image, everywhere(image), 5000, 10)[1]

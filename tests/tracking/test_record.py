@@ -2,6 +2,7 @@ import hashlib
 import json
 import os
 import subprocess
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -53,6 +54,27 @@ def test_a_stage_that_raises_counts(clock):
     with watch("read"):
         clock[0] += 1
     assert watch.seconds["read"] == 3
+
+
+def test_threads_add_up(clock):
+    """Two threads in a stage for three seconds took six; neither ends the other's count."""
+    watch = Stopwatch()
+    inside, leave = threading.Barrier(3), threading.Event()
+
+    def work():
+        with watch("read"), watch("read"):
+            inside.wait(timeout=10)
+            assert leave.wait(timeout=10)
+
+    threads = [threading.Thread(target=work) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    inside.wait(timeout=10)
+    clock[0] += 3
+    leave.set()
+    for thread in threads:
+        thread.join()
+    assert watch.seconds == {"read": 6, "total": 3}
 
 
 def test_record_is_complete_and_json(tmp_path):

@@ -81,3 +81,14 @@ def test_of_takes_tokens_as_an_encoder_gives_them():
     image = uniform(38, 1, 3, 2, 4)
     features = PixelFeatures.of(tokens, Bilinear()(image, tokens))
     torch.testing.assert_close(features.linear(torch.eye(3)), tokens)
+
+
+def test_sums_over_sets_that_no_pixel_has_are_zero(features):
+    labels = torch.full((2, *SIZE), -1)
+    labels[1, 2, 3] = 4  # one pixel of the second image alone
+    sums = features.sums(labels, 6)
+    assert sums.shape == (2, 6, DIM)
+    pixel = features.at(torch.tensor([2 * SIZE[1] + 3]))[1, 0]
+    torch.testing.assert_close(sums[1, 4], pixel)
+    sums[1, 4] = 0
+    assert sums.abs().max() == 0

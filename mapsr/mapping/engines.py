@@ -1,0 +1,189 @@
+"""What an engine does: score the work units of rasters, in whatever order and place."""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from mapsr.data import Chip
+from mapsr.errors import MapsrError, require_range
+from mapsr.geo import ImageReader, MosaicReader, Window
+from mapsr.mapping.blend import UnitResult
+from mapsr.mapping.outputs import Output, Scores
+from mapsr.mapping.windows import Plan, Unit
+from mapsr.settings import choice
+
+Score = Callable[[Sequence[Chip]], Scores]
+"""Gives scores (B, C, h, w) by layer for chips of one size; may be called by several threads."""
+
+
+@choice("engine", "local")
+@dataclass(frozen=True)
+class LocalSettings:
+    """How this machine is used; results do not depend on it."""
+
+    batch: int = 1
+    """Chips encoded at once."""
+    workers: int | None = None
+    """Threads that each take chips from reading to scores; null: one for each core, on CUDA
+    devices four for each device."""
+    memory_mib: int = 2048
+    """Features kept between the passes over the chips that are fitted on, at most."""
+
+    def __post_init__(self) -> None:
+        require_range(self.batch, "engine.batch", low=1)
+        require_range(self.memory_mib, "engine.memory_mib")
+        if self.workers is not None:
+            require_range(self.workers, "engine.workers", low=1)
+
+
+@choice("engine", "ray")
+@dataclass(frozen=True)
+class RaySettings:
+    """How a Ray cluster is used; results do not depend on it, but for the kind of device."""
+
+    address: str = "auto"
+    """Of the cluster; "auto" finds the one that this machine belongs to."""
+    workers: int | None = None
+    """Most actors at once; null: as many as the cluster has room for."""
+    cpus: float = 1.0
+    """Cores that an actor takes; it computes on one."""
+    gpus: float = 0.0
+    """CUDA devices that an actor takes; may be a fraction."""
+    batch: int = 1
+    """Chips encoded at once."""
+    retries: int = 3
+    """How often a unit is given to another actor after the one that had it died."""
+    memory_mib: int = 2048
+    """Features kept between the passes over the chips that are fitted on, at most."""
+
+    def __post_init__(self) -> None:
+        require_range(self.cpus, "engine.cpus", open_low=True)
+        require_range(self.gpus, "engine.gpus")
+        require_range(self.batch, "engine.batch", low=1)
+        require_range(self.retries, "engine.retries")
+        require_range(self.memory_mib, "engine.memory_mib")
+        if self.workers is not None:
+            require_range(self.workers, "engine.workers", low=1)
+
+
+@dataclass(frozen=True)
+class Raster:
+    """A raster to be scored; may be sent to another process.
+
+    Attributes:
+        name: for messages.
+        reader: gives its pixels.
+        plan: its chips and work units.
+        outputs: what is wanted of it.
+    """
+
+    name: str
+    reader: ImageReader | MosaicReader
+    plan: Plan
+    outputs: tuple[Output, ...]
+
+    @property
+    def strip_mib(self) -> int:
+        """Memory for blocks that a row of its chips needs; 0 where files are tiled."""
+        return self.reader.strip_mib(self.plan.settings.chip)
+
+
+@dataclass(frozen=True)
+class UnitTask:
+    """A work unit of one of several rasters.
+
+    Attributes:
+        job: number of the raster's job.
+        raster: the raster.
+        unit: the unit.
+    """
+
+    job: int
+    raster: Raster
+    unit: Unit
+
+
+_CACHE_MIB = 32
+_MOST_CACHE_MIB = 1024
+
+
+def cache_mib(strips: Iterable[int]) -> int:
+    """Memory for blocks of files, given what a row of chips needs of each (``strip_mib``).
+
+    32 MiB, where files are tiled; a file of whole rows needs a row of chips, else each chip would
+    read the rows anew. At most 1 GiB.
+    """
+    return min(max([_CACHE_MIB, *strips]), _MOST_CACHE_MIB)
+
+
+Outcome = tuple[UnitTask, UnitResult | MapsrError]
+"""A task and what came of it: a raster that can't be read spoils its own units only."""
+
+
+class Engine(Protocol):
+    """Does tasks."""
+
+    def run(self, tasks: Iterable[UnitTask]) -> Iterator[Outcome]:
+        """Do tasks, of which a few are taken ahead; yield the outcomes in any order.
+
+        The outcome of a task depends on the task alone, to the last bit.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class ScoredBatch:
+    """Chips of one size that hold data, with their scores.
+
+    Attributes:
+        windows: where the chips are; none where none holds data.
+        valid: bool (B, h, w).
+        scores: float32 (B, C, h, w) by layer, on the CPU.
+    """
+
+    windows: tuple[Window, ...]
+    valid: Tensor
+    scores: Scores
+
+
+def batches_of(task: UnitTask, most: int) -> list[list[Window]]:
+    """Chips of a unit that the image reaches into, in batches of one size."""
+    by_size: dict[tuple[int, int], list[Window]] = {}
+    for window in task.raster.plan.chips(task.unit):
+        if task.raster.reader.touches(window):
+            by_size.setdefault((window.height, window.width), []).append(window)
+    return [
+        windows[start : start + most]
+        for windows in by_size.values()
+        for start in range(0, len(windows), most)
+    ]
+
+
+def score_batch(raster: Raster, windows: Sequence[Window], score: Score) -> ScoredBatch:
+    """Read chips of one size and score those that hold data.
+
+    Raises:
+        RasterError: the image can't be read.
+    """
+    chips = []
+    for window in windows:
+        image, valid = raster.reader.read(window)
+        if valid.any():
+            pixels, mask = torch.from_numpy(image), torch.from_numpy(valid)
+            chips.append(Chip(raster.name, window, pixels, mask, None, None))
+    if not chips:
+        return ScoredBatch((), torch.zeros(0), {})
+    scores = {layer: values.cpu() for layer, values in score(chips).items()}
+    every = torch.stack([chip.valid for chip in chips])
+    return ScoredBatch(tuple(chip.window for chip in chips), every, scores)
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

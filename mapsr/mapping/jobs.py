@@ -1,0 +1,203 @@
+"""Map jobs: from rasters to files, through work folders that survive a kill."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from mapsr.errors import ConfigError, MapsrError
+from mapsr.geo import block_cache, read_tags
+from mapsr.legends import Legend
+from mapsr.mapping.assembly import assemble, output_paths
+from mapsr.mapping.engines import Engine, Raster, UnitTask, cache_mib
+from mapsr.mapping.store import About, WorkFolder
+from mapsr.progress import Progress
+
+logger = logging.getLogger(__name__)
+
+JOB_TAG = "MAPSR_JOB"
+"""Tag of a map with the hash of all that it depends on."""
+
+
+@dataclass(frozen=True)
+class MapJob:
+    """A raster and the files that come of it.
+
+    Attributes:
+        raster: what is scored.
+        out: the label map; other outputs lie beside it, with their kind in the name.
+        legend: of the labels.
+        about: all that the result depends on; a resumed job must agree in it.
+        tags: provenance, written into the files.
+        overwrite: replace files that are there.
+        restart: give up the beginning of another job on the same output.
+    """
+
+    raster: Raster
+    out: Path
+    legend: Legend
+    about: About
+    tags: Mapping[str, str] = field(default_factory=dict)
+    overwrite: bool = False
+    restart: bool = False
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of ``about`` in canonical JSON."""
+        return hashlib.sha256(json.dumps(self.about, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Report:
+    """What became of a job.
+
+    Attributes:
+        job: the job.
+        error: why there is no map, else None.
+        fresh: the map was made now; False: the same job had made it before.
+        resumed: work units that an earlier attempt had done.
+    """
+
+    job: MapJob
+    error: MapsrError | None = None
+    fresh: bool = True
+    resumed: int = 0
+
+
+class _Open:
+    """A job under way."""
+
+    def __init__(self, job: MapJob) -> None:
+        self.job = job
+        self.work = WorkFolder(job.out)
+        self.done = self.work.open(job.about, restart=job.restart)
+        self.waiting = len(job.raster.plan) - len(self.done)
+        self.resumed = len(self.done)
+        self.error: MapsrError | None = None
+        self.end: Future[None] | None = None
+
+    def assemble(self) -> None:
+        job = self.job
+        tags = {**job.tags, JOB_TAG: job.hash}
+        assemble(job.raster, self.work, job.out, job.legend, tags)
+        self.work.remove()
+
+
+def run_jobs(jobs: Sequence[MapJob], engine: Engine, progress: Progress) -> list[Report]:
+    """Do jobs; one that fails does not keep the others from being done.
+
+    Memory: the engine's, and 32 MiB for GDAL's blocks (more for wide files that are not tiled); the
+    finished units lie in a hidden folder beside the output until the map is whole.
+
+    Returns:
+        A report for each job, in their order.
+    """
+    return _Runner(jobs, engine).run(progress)
+
+
+class _Runner:
+    def __init__(self, jobs: Sequence[MapJob], engine: Engine) -> None:
+        self._jobs = jobs
+        self._engine = engine
+        self._open: dict[int, _Open] = {}
+        self._reports: dict[int, Report] = {}
+        # one thread puts finished maps together while others are being scored
+        self._finisher = ThreadPoolExecutor(1, "mapsr-finish")
+        self._done = 0
+
+    def run(self, progress: Progress) -> list[Report]:
+        total = sum(len(job.raster.plan) for job in self._jobs)
+        try:
+            with block_cache(cache_mib(job.raster.strip_mib for job in self._jobs)):
+                for _ in progress.track(self._units(), "map", total):
+                    pass
+                self._finisher.shutdown(wait=True)
+            return [self._report(number) for number in range(len(self._jobs))]
+        finally:
+            self._finisher.shutdown(wait=True, cancel_futures=True)
+            for one in self._open.values():
+                one.work.close()
+
+    def _units(self) -> Iterator[None]:
+        """Yield once for each unit that is done, now or before."""
+        for task, result in self._engine.run(self._tasks()):
+            one = self._open[task.job]
+            if isinstance(result, MapsrError):
+                one.error = one.error or result
+            elif one.error is None:
+                try:
+                    one.work.save(task.unit.number, result)
+                except MapsrError as error:
+                    one.error = error
+            one.waiting -= 1
+            self._settle(one)
+            yield from self._counted()
+            yield
+        yield from self._counted()
+
+    def _tasks(self) -> Iterator[UnitTask]:
+        for number, job in enumerate(self._jobs):
+            try:
+                one = self._start(job)
+            except MapsrError as error:
+                self._reports[number] = Report(job, error)
+                continue
+            if one is None:
+                self._reports[number] = Report(job, fresh=False)
+                self._done += len(job.raster.plan)
+                continue
+            self._open[number] = one
+            self._done += len(one.done)
+            self._settle(one)
+            for unit in job.raster.plan:
+                if unit.number not in one.done and one.error is None:
+                    yield UnitTask(number, job.raster, unit)
+
+    def _start(self, job: MapJob) -> _Open | None:
+        """Open a job; None where its map is there."""
+        if job.out.is_dir():
+            raise ConfigError(f"{job.out} is a folder; choose another out=.")
+        one = _Open(job)
+        made = read_tags(job.out).get(JOB_TAG) if job.out.exists() else None
+        if made == job.hash and not job.overwrite:
+            one.work.remove()
+            return None
+        for path in output_paths(job.out, job.raster.outputs).values():
+            if path.exists() and not job.overwrite and read_tags(path).get(JOB_TAG) != job.hash:
+                one.work.close()
+                raise ConfigError(
+                    f"{path} is there already, made from other inputs or settings: choose another "
+                    "out=, or set overwrite=true."
+                )
+        if one.resumed:
+            logger.warning(
+                "%s: going on, %d of %d units are done", job.out, one.resumed, len(job.raster.plan)
+            )
+        return one
+
+    def _settle(self, one: _Open) -> None:
+        """Put a map together once its last unit is there; free a job that failed."""
+        if one.error is not None:
+            one.work.close()
+        elif one.waiting == 0 and one.end is None:
+            one.end = self._finisher.submit(one.assemble)
+
+    def _counted(self) -> Iterator[None]:
+        """Yield for units that were done before."""
+        count, self._done = self._done, 0
+        yield from (None for _ in range(count))
+
+    def _report(self, number: int) -> Report:
+        if number in self._reports:
+            return self._reports[number]
+        one = self._open[number]
+        error = one.error
+        if error is None and one.end is not None:
+            try:
+                one.end.result()
+            except MapsrError as failure:
+                error = failure
+        return Report(one.job, error, resumed=one.resumed)

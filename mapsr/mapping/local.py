@@ -1,0 +1,148 @@
+"""The engine of this machine: threads that each take chips from reading to scores."""
+
+import ctypes
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from mapsr.errors import MapsrError
+from mapsr.geo import Window
+from mapsr.mapping.blend import UnitBlend
+from mapsr.mapping.engines import (
+    Outcome,
+    Score,
+    ScoredBatch,
+    UnitTask,
+    batches_of,
+    cores,
+    score_batch,
+)
+
+_PER_CUDA_DEVICE = 4
+"""Threads that keep one device busy: while one computes on it, others read and cut superpixels."""
+
+_M_ARENA_MAX = -8
+"""glibc's number of the parameter (malloc.h)."""
+
+
+@dataclass
+class _Step:
+    """A batch of a unit on its way, the last one of the unit or not."""
+
+    task: UnitTask
+    blend: UnitBlend
+    future: Future[ScoredBatch] | None
+    last: bool
+
+
+class LocalEngine:
+    """Scores chips in threads of this process.
+
+    On the CPU each thread computes on one core, and several chips are under way at once: so the
+    parts that run on one core only (superpixels, the graph's solver) leave no core idle. They and
+    torch free Python's global lock. On CUDA devices threads share one copy of the model for each
+    device. Sums are made in one order, whatever thread is first.
+
+    Memory: per worker one chip's features and scores; once the sums of a unit.
+
+    Args:
+        scorers: one for each device, all of the same method.
+        device: kind of the devices.
+        workers: threads in all; None: see ``LocalSettings``.
+        batch: chips scored at once.
+    """
+
+    def __init__(
+        self, scorers: Sequence[Score], device: str, workers: int | None = None, batch: int = 1
+    ) -> None:
+        usual = cores() if device == "cpu" else _PER_CUDA_DEVICE * len(scorers)
+        self.workers = workers or usual
+        self._scorers = tuple(scorers)
+        self._single = device == "cpu"
+        self._batch = batch
+
+    def run(self, tasks: Iterable[UnitTask]) -> Iterator[Outcome]:
+        """Do tasks; see ``Engine``. Outcomes come in the order of the tasks."""
+        local, lock = threading.local(), threading.Lock()
+        started = 0
+
+        def enter() -> None:
+            nonlocal started
+            with lock:
+                local.score = self._scorers[started % len(self._scorers)]
+                started += 1
+
+        def work(task: UnitTask, windows: Sequence[Window]) -> ScoredBatch:
+            return score_batch(task.raster, windows, local.score)
+
+        _share_heaps()
+        pool = ThreadPoolExecutor(self.workers, "mapsr", enter)
+        under_way: deque[_Step] = deque()
+        failed: set[int] = set()
+        with _one_thread(self._single):
+            try:
+                for task in tasks:
+                    blend = UnitBlend(task.raster.plan, task.unit)
+                    batches = batches_of(task, self._batch)
+                    if not batches:
+                        under_way.append(_Step(task, blend, None, True))
+                    for number, windows in enumerate(batches, start=1):
+                        future = pool.submit(work, task, windows)
+                        under_way.append(_Step(task, blend, future, number == len(batches)))
+                        # each worker has one in hand and one waiting
+                        while len(under_way) > 2 * self.workers:
+                            yield from _taken(under_way.popleft(), failed)
+                while under_way:
+                    yield from _taken(under_way.popleft(), failed)
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _taken(step: _Step, failed: set[int]) -> Iterator[Outcome]:
+    """Add a batch to its unit, and yield the unit with its last batch or its first failure."""
+    key = id(step.blend)
+    try:
+        batch = step.future.result() if step.future else None
+    except MapsrError as error:
+        if key not in failed:
+            failed.add(key)
+            yield step.task, error
+        return
+    if key in failed:
+        return
+    if batch is not None and batch.windows:
+        step.blend.add(batch.windows, batch.valid, batch.scores)
+    if step.last:
+        yield step.task, step.blend.result(step.task.raster.outputs)
+
+
+def _share_heaps() -> None:
+    """Let threads share two heaps, where the C library would give each a heap of its own.
+
+    A heap keeps what its largest chip needed, so the peak would grow with the work that is done.
+    """
+    if sys.platform == "linux":
+        library = ctypes.CDLL(None)
+        if hasattr(library, "mallopt"):  # not in every C library
+            library.mallopt(_M_ARENA_MAX, 2)
+
+
+@contextmanager
+def _one_thread(wanted: bool) -> Iterator[None]:
+    """Let torch compute on one core in each thread, so that threads do not fight for cores.
+
+    The number of threads can change the last bit of a sum: one it is, on every machine.
+    """
+    before = torch.get_num_threads()
+    if wanted:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,83 @@
+"""What a map job writes: labels, and on demand confidence and the classes' scores."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mapsr.legends import NODATA
+
+Scores = Mapping[str, Tensor]
+"""Scores by layer, (B, C, h, w) or (C, h, w): "map", and "probe" where it is asked for."""
+Values = dict[str, NDArray[Any]]
+"""Values (bands, h, w) by output."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """One raster that a job writes.
+
+    Attributes:
+        layer: the scores that it comes from.
+        kind: "labels" (uint8 class index, 255 nodata), "confidence" (float32, the best score
+            less the second best, NaN nodata) or "scores" (float32, a band per class, NaN nodata).
+    """
+
+    layer: str = "map"
+    kind: str = "labels"
+
+    @property
+    def key(self) -> str:
+        """Its name among the outputs of a job."""
+        return f"{self.layer}_{self.kind}"
+
+    @property
+    def dtype(self) -> str:
+        """NumPy's name of its values' type."""
+        return "uint8" if self.kind == "labels" else "float32"
+
+    @property
+    def nodata(self) -> float:
+        """The value of pixels without data."""
+        return NODATA if self.kind == "labels" else float("nan")
+
+    def bands(self, classes: int) -> int:
+        """How many bands it has."""
+        return classes if self.kind == "scores" else 1
+
+    def of(self, scores: Tensor, valid: Tensor) -> NDArray[Any]:
+        """Its values.
+
+        Args:
+            scores: (C, h, w) float32; -inf for a class that can't win.
+            valid: (h, w) bool.
+
+        Returns:
+            (bands, h, w).
+        """
+        if self.kind == "labels":
+            best = scores.argmax(0, keepdim=True).to(torch.uint8)
+            return torch.where(valid, best, NODATA).numpy()
+        if self.kind == "scores":
+            return torch.where(valid, scores, torch.nan).numpy()
+        if len(scores) == 1:  # no other class to be confused with
+            return torch.where(valid, torch.inf, torch.nan)[None].numpy()
+        best, second = scores.topk(2, dim=0).values
+        return torch.where(valid, best - second, torch.nan)[None].numpy()
+
+
+def values_of(outputs: Sequence[Output], scores: Scores, valid: Tensor) -> Values:
+    """All outputs of an area, from its scores (C, h, w) by layer and its valid pixels (h, w)."""
+    return {output.key: output.of(scores[output.layer], valid) for output in outputs}
+
+
+def empty_values(outputs: Sequence[Output], classes: int, size: tuple[int, int]) -> Values:
+    """All outputs of an area without data, (bands, h, w)."""
+    return {
+        output.key: np.full((output.bands(classes), *size), output.nodata, output.dtype)
+        for output in outputs
+    }

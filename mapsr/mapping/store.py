@@ -1,0 +1,206 @@
+"""The work folder of a map job: finished units, safe from a kill at any moment."""
+
+import json
+import shutil
+import zipfile
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+import torch
+from filelock import FileLock, Timeout
+
+from mapsr.errors import ConfigError, RasterError
+from mapsr.files import whole_file, write_json
+from mapsr.geo import Window
+from mapsr.mapping.blend import Seam, UnitResult
+
+About = Mapping[str, Any]
+"""What a job depends on, as plain containers that JSON takes."""
+
+
+class WorkFolder:
+    """Where a job keeps its finished units until the map is whole; a context that frees it.
+
+    Only one process at a time holds it. A unit's file appears whole and on the disk, or not at
+    all, so whatever is there can be relied on.
+
+    Attributes:
+        path: the folder, hidden beside the map.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self.path = out.parent / f".{out.name}.work"
+        self._lock = FileLock(self.path / "lock", timeout=0, thread_local=False)
+        self._out = out
+
+    def open(self, about: About, *, restart: bool = False) -> set[int]:
+        """Take the folder for a job.
+
+        Args:
+            about: what the job depends on.
+            restart: give up what is there, whatever job left it.
+
+        Returns:
+            Numbers of the units that are done.
+
+        Raises:
+            ConfigError: another process holds the folder; a job that differs left it there; or
+                it can't be written.
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+            self._take(json.loads(json.dumps(about)), restart)  # tuples become lists, as when read
+        except Timeout:
+            raise ConfigError(
+                f"Another process is writing {self._out} (it holds {self.path}): wait for it, or "
+                "choose another out=."
+            ) from None
+        except OSError as error:
+            self.close()
+            raise ConfigError(
+                f"Can't write in {self._out.parent}: {error.strerror}; choose another out=, or "
+                "mend that."
+            ) from error
+        return {int(path.stem.removeprefix("unit-")) for path in self.path.glob("unit-*.npz")}
+
+    def _take(self, now: About, restart: bool) -> None:
+        then = None if restart else self._about()
+        if then is not None and then != now:
+            self.close()
+            raise ConfigError(
+                f"{self.path} holds the beginning of another {self._out.name}: "
+                f"{'; '.join(differences(then, now))}. Undo that to go on, or set restart=true to "
+                "begin anew."
+            )
+        for path in self.path.iterdir():
+            half_done = path.name.startswith(".")  # by a kill
+            if path.name != "lock" and (half_done or then != now):
+                path.unlink()
+        if then != now:
+            write_json(self.path / "job.json", now)
+
+    def save(self, number: int, result: UnitResult) -> None:
+        """Keep a unit's result.
+
+        Raises:
+            RasterError: the disk is full, or the folder can't be written any more.
+        """
+        arrays: dict[str, Any] = {f"inner/{key}": value for key, value in result.inner.items()}
+        for index, seam in enumerate(result.seams):
+            window = seam.window
+            arrays[f"seam/{index}/window"] = np.array(
+                [window.row, window.col, window.height, window.width]
+            )
+            arrays[f"seam/{index}/valid"] = seam.valid.numpy()
+            for layer, sums in seam.sums.items():
+                arrays[f"seam/{index}/sums/{layer}"] = sums.numpy()
+        try:
+            with whole_file(self._unit(number)) as temporary, temporary.open("wb") as file:
+                np.savez(file, allow_pickle=False, **arrays)
+        except OSError as error:
+            raise RasterError(
+                f"Can't write {self.path}: {error.strerror}; what is done is kept: make room, and "
+                "the same command goes on from there."
+            ) from error
+
+    def load(self, number: int) -> UnitResult:
+        """Read a unit's result back.
+
+        Raises:
+            RasterError: the file is damaged; it is removed, so that the unit is scored again.
+        """
+        path = self._unit(number)
+        try:
+            # NumPy leaves a damaged file open that it opened itself
+            with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
+                arrays = {key: file[key] for key in file.files}
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
+            path.unlink(missing_ok=True)
+            raise RasterError(
+                f"{path} is damaged ({error}) and was removed: the same command scores that part "
+                "of the map again and goes on."
+            ) from error
+        inner = {k.removeprefix("inner/"): v for k, v in arrays.items() if k.startswith("inner/")}
+        seams = []
+        for index in range(sum(key.endswith("/window") for key in arrays)):
+            head = f"seam/{index}/"
+            sums = {
+                key.removeprefix(f"{head}sums/"): torch.from_numpy(value)
+                for key, value in arrays.items()
+                if key.startswith(f"{head}sums/")
+            }
+            window = Window(*arrays[f"{head}window"].tolist())
+            seams.append(Seam(window, torch.from_numpy(arrays[f"{head}valid"]), sums))
+        return UnitResult(inner, tuple(seams))
+
+    def remove(self) -> None:
+        """Remove the folder: the map is whole."""
+        for path in self.path.iterdir():
+            if path.name != "lock":
+                path.unlink()
+        self._lock.release()
+        shutil.rmtree(self.path, ignore_errors=True)
+
+    def close(self) -> None:
+        """Let others take the folder; what is in it stays, unless that is nothing."""
+        if not self._lock.is_locked:
+            return  # removed, or never taken
+        self._lock.release()
+        if self.path.is_dir() and not any(self.path.glob("unit-*.npz")):
+            shutil.rmtree(self.path, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _unit(self, number: int) -> Path:
+        return self.path / f"unit-{number:08d}.npz"
+
+    def _about(self) -> Any:  # noqa: ANN401
+        try:
+            return json.loads((self.path / "job.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+
+
+def differences(then: About, now: About, prefix: str = "") -> list[str]:
+    """Say in which values two descriptions of a job differ, one clause for each."""
+    found = []
+    for key in sorted({*then, *now}):
+        old, new = then.get(key), now.get(key)
+        name = f"{prefix}{key}"
+        if isinstance(old, Mapping) and isinstance(new, Mapping):
+            found += differences(old, new, f"{name}.")
+        elif old != new:
+            found.append(_changed(name, old, new))
+    return found
+
+
+def _changed(name: str, old: object, new: object) -> str:
+    file = name.removeprefix("inputs.")
+    if file == name:
+        return f"{name} is {new}, was {old}"
+    if old is None or new is None:
+        return f"{file} {'came to' if old is None else 'is no more among'} the inputs"
+    return f"{file} has changed since then"
+
+
+def file_states(paths: Iterable[Path]) -> dict[str, list[int]]:
+    """Size and time of change (nanoseconds) of files by path: tells whether they were changed."""
+    found = {}
+    for path in paths:
+        state = path.stat()
+        found[str(path.resolve())] = [state.st_size, state.st_mtime_ns]
+    return found

@@ -1,0 +1,124 @@
+"""EfficientViM with a semantic feature pyramid.
+
+Source: Lee et al., EfficientViM: Efficient vision Mamba with hidden state mixer based state space
+duality, CVPR 2025 (mlvlab/EfficientViM, MIT); Kirillov et al., Panoptic feature pyramid networks,
+CVPR 2019.
+"""
+
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mapsr.networks.backbone import Backbone
+from mapsr.networks.layers import conv_norm, size_of, zoom
+from mapsr.networks.network import SegmentationNetwork, assemble, check_start
+from mapsr.settings import choice
+
+PYRAMID = 256
+WIDTH = 128
+
+
+@choice("network", "efficientvim")
+@dataclass(frozen=True)
+class EfficientViMSettings:
+    """EfficientViM-M4 with a semantic feature pyramid."""
+
+    encoder: str = "efficientvim_m4"
+    """timm's name of the encoder: efficientvim_m1 .. m4."""
+    weights: str = "efficientvim_m4"
+    """Name in mapsr's weight registry."""
+    checkpoint: str | None = None
+    """Path of a weight file to use instead of the registry's."""
+    pretrained: bool = True
+    """Whether the encoder starts from these weights; false: from random numbers."""
+    statistics: str = "imagenet"
+    """Whose mean and standard deviation normalise the bands: "imagenet" (RGB) or "naip"."""
+
+    def __post_init__(self) -> None:
+        check_start(self)
+
+    def build(
+        self, bands: int, classes: int, weights_folder: str | None = None, seed: int = 0
+    ) -> "EfficientViM":
+        """Build the network with its encoder's first weights.
+
+        Raises:
+            ConfigError: timm has no such encoder, or the statistics know fewer bands.
+            WeightsError: the weights are absent, damaged or of another architecture.
+        """
+        return assemble(lambda: EfficientViM(self, bands, classes), self, weights_folder, seed)
+
+
+class Pyramid(nn.Module):
+    """The encoder's maps, each with the coarser ones added, and a fourth of half the last size."""
+
+    def __init__(self, channels: list[int]) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(nn.Conv2d(inputs, PYRAMID, 1) for inputs in channels)
+        self.smooth = nn.ModuleList(nn.Conv2d(PYRAMID, PYRAMID, 3, padding=1) for _ in channels)
+
+    def forward(self, maps: list[Tensor]) -> list[Tensor]:
+        """(B, channels, h, w) each, finest first, to (B, 256, h, w) and one more."""
+        levels = [lateral(x) for lateral, x in zip(self.lateral, maps, strict=True)]
+        for fine in range(len(levels) - 2, -1, -1):
+            coarser = F.interpolate(levels[fine + 1], size=size_of(levels[fine]), mode="nearest")
+            levels[fine] = levels[fine] + coarser
+        levels = [smooth(x) for smooth, x in zip(self.smooth, levels, strict=True)]
+        return [*levels, levels[-1][..., ::2, ::2]]
+
+
+class Ascent(nn.Module):
+    """Convolutions, each followed by a resampling."""
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.convs = nn.ModuleList(
+            conv_norm(WIDTH if step else PYRAMID, WIDTH, 3, nn.ReLU()) for step in range(steps)
+        )
+
+    def forward(self, x: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
+        """(B, 256, h, w) to (B, 128, *sizes[-1]) by way of each size."""
+        for conv, size in zip(self.convs, sizes, strict=True):
+            x = zoom(conv(x), size)
+        return x
+
+
+class PyramidHead(nn.Module):
+    """A sum of all levels, each carried to the finest from one level to the next."""
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.ascents = nn.ModuleList(Ascent(steps) for steps in (1, 1, 2, 3))
+        self.classify = nn.Sequential(nn.Dropout2d(0.1), nn.Conv2d(WIDTH, classes, 1))
+
+    def forward(self, levels: list[Tensor]) -> Tensor:
+        """(B, 256, h, w) each, finest first, to logits (B, C, h, w) of the finest."""
+        sizes = [size_of(x) for x in levels]
+        # the finest level stays at its own size
+        ways = [sizes[:1], *(sizes[level::-1] for level in range(len(sizes) - 1))]
+        carried = [
+            ascent(x, way) for ascent, x, way in zip(self.ascents, levels, ways, strict=True)
+        ]
+        out: Tensor = self.classify(sum(carried[1:], carried[0]))
+        return out
+
+
+class EfficientViM(SegmentationNetwork):
+    """timm's encoder, a pyramid and its head.
+
+    The pyramid was made for maps of strides 4 to 32, but this encoder's have 16 to 64: the logits
+    have stride 16 before they are resampled.
+    """
+
+    stride = 64
+
+    def __init__(self, settings: EfficientViMSettings, bands: int, classes: int) -> None:
+        super().__init__(bands, classes, settings.statistics)
+        self.encoder = Backbone(settings.encoder, bands, maps=3)
+        self.pyramid = Pyramid(self.encoder.channels)
+        self.head = PyramidHead(classes)
+
+    def logits(self, image: Tensor) -> list[Tensor]:
+        """Logits of the map."""
+        return [zoom(self.head(self.pyramid(self.encoder(image))), size_of(image))]

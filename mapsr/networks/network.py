@@ -1,0 +1,197 @@
+"""What every trained network promises, and how one is built."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mapsr.errors import ConfigError, require_choice, require_range
+from mapsr.weights import load_state, resolve
+
+STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    # red, green, blue of ImageNet, which the encoders were trained on
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    # red, green, blue, near infrared of NAIP, as Paraformer's code has them for 0 to 255
+    "naip": (
+        (117.67 / 255, 130.39 / 255, 121.52 / 255, 162.92 / 255),
+        (39.25 / 255, 37.82 / 255, 24.24 / 255, 60.03 / 255),
+    ),
+}
+"""Name -> mean and standard deviation of each band of images in [0, 1]."""
+
+
+class SegmentationNetwork(nn.Module, ABC):
+    """A trained map from images to class logits, with its input normalisation inside.
+
+    Attributes:
+        bands: how many leading bands of the image the network reads.
+        classes: C, how many logits a pixel has.
+        stride: sides are padded to a multiple of it, and the logits cropped back.
+        weights: name and SHA-256 of the encoder's first weights, None for a random start.
+    """
+
+    stride: int = 1
+    weights: dict[str, str] | None = None
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, bands: int, classes: int, statistics: str) -> None:
+        """Check the shape of the task.
+
+        Raises:
+            ConfigError: no bands, no classes, or more bands than ``statistics`` knows.
+        """
+        super().__init__()
+        require_range(bands, "bands", low=1)
+        require_range(classes, "classes", low=1)
+        require_choice(statistics, STATISTICS, "network.statistics")
+        mean, std = STATISTICS[statistics]
+        if bands > len(mean):
+            fitting = ", ".join(k for k, v in STATISTICS.items() if len(v[0]) >= bands)
+            raise ConfigError(
+                f"network.statistics '{statistics}' knows {len(mean)} bands, but the network is "
+                f"to read {bands}: choose {fitting or 'fewer bands'}."
+            )
+        self.bands = bands
+        self.classes = classes
+        for name, values in (("mean", mean), ("std", std)):
+            buffer = torch.tensor(values[:bands]).view(1, -1, 1, 1)
+            self.register_buffer(name, buffer, persistent=False)
+
+    @property
+    def trained_parameters(self) -> int:
+        """How many numbers training may change."""
+        return sum(p.numel() for p in self.parameters() if p.requires_grad)
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Classify each pixel.
+
+        Args:
+            image: (B, ``bands`` or more, H, W) float32 in [0, 1]; any H and W.
+
+        Returns:
+            Logits, (B, C, H, W) each. The first are the map's; the loss of an architecture may
+            ask for the others.
+
+        Raises:
+            ConfigError: the image has too few bands.
+        """
+        bands, height, width = image.shape[1:]
+        if bands < self.bands:
+            raise ConfigError(
+                f"The image has {bands} band(s), but this {type(self).__name__} was built for "
+                f"{self.bands}: build it for fewer or give it an image with more."
+            )
+        image = (image[:, : self.bands] - self.mean) / self.std
+        padding = (0, -width % self.stride, 0, -height % self.stride)
+        if any(padding):  # replicated, since a reflection can't be wider than the image
+            image = F.pad(image, padding, mode="replicate")
+        return tuple(logits[..., :height, :width] for logits in self.logits(image))
+
+    @abstractmethod
+    def logits(self, image: Tensor) -> Sequence[Tensor]:
+        """Classify normalised images whose sides are multiples of ``stride``."""
+
+
+class NetworkSettings(Protocol):
+    """What each choice of the group ``network`` offers."""
+
+    def build(
+        self, bands: int, classes: int, weights_folder: str | None = None, seed: int = 0
+    ) -> SegmentationNetwork:
+        """Build the network.
+
+        Args:
+            bands: how many leading bands of the images it reads.
+            classes: C.
+            weights_folder: a folder to look for the encoder's weights first.
+            seed: of all that starts from random numbers.
+        """
+        ...
+
+
+class Start(Protocol):
+    """The settings that say what an encoder starts from."""
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether it starts from published weights; else from random numbers."""
+        ...
+
+    @property
+    def weights(self) -> str:
+        """Name in mapsr's weight registry."""
+        ...
+
+    @property
+    def checkpoint(self) -> str | None:
+        """Path of a weight file to use instead of the registry's."""
+        ...
+
+
+class Loadable(Protocol):
+    """A part of a network that takes published weights."""
+
+    def load(self, state: dict[str, Tensor], source: str) -> None:
+        """Load a state dict; ``source`` is named where it does not fit."""
+        ...
+
+
+class EncoderNetwork(Protocol):
+    """A network with one part that published weights exist for."""
+
+    weights: dict[str, str] | None
+
+    @property
+    def encoder(self) -> Loadable:
+        """That part."""
+        ...
+
+
+Network = TypeVar("Network", bound=EncoderNetwork)
+
+
+def check_start(start: Start) -> None:
+    """Refuse settings that contradict each other.
+
+    Raises:
+        ConfigError: a checkpoint is named, but is not to be loaded.
+    """
+    if start.checkpoint is not None and not start.pretrained:
+        raise ConfigError(
+            f"network.checkpoint is '{start.checkpoint}', but network.pretrained=false starts from "
+            "random weights: set network.pretrained=true or leave the checkpoint unset."
+        )
+
+
+def assemble(
+    make: Callable[[], Network], start: Start, weights_folder: str | None, seed: int
+) -> Network:
+    """Make a network whose encoder starts as the settings say.
+
+    Raises:
+        WeightsError: the weights are absent, damaged or of another architecture.
+    """
+    # looked for first: they may be absent, and making the network takes seconds
+    found = resolve(start.weights, start.checkpoint, weights_folder) if start.pretrained else None
+    with seeded(seed):
+        network = make()
+    if found is not None:
+        network.encoder.load(load_state(found.path), str(found.path))
+        network.weights = {"name": start.weights, "sha256": found.sha256}
+    return network
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Draw the CPU's random numbers from a seed, and leave the global state as it was.
+
+    torch's own initialisations take no generator.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        yield

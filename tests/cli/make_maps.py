@@ -1,0 +1,54 @@
+"""Quick runs and maps of the miniature data set: six chips to a scene, each a work unit."""
+
+import rasterio
+
+from mapsr.cli.main import main
+
+QUICK = (
+    "prompts.pixels=1000",
+    "prompts.epochs=2",
+    "upsampler=bilinear",
+    "refine=none",
+    "windows.chip=48",
+    "windows.overlap=8",
+    "windows.unit=48",
+)
+QUICK_FIT = (*QUICK, "legend.coarse=nlcd")
+"""For `mapsr map coarse=...`."""
+UNITS = 6
+"""Of a scene."""
+
+
+def finished_run(scenes, folder):
+    """`mapsr run` on the miniature data set; returns its folder."""
+    command = [
+        "data=geotiff",
+        f"data.root={scenes}",
+        "data.image=*/{scene}_naip.tif",
+        "data.coarse=*/{scene}_nlcd_30m.tif",
+        "data.truth=*/{scene}_cclc.tif",
+        "data.fit=train/*",
+        "data.score=val/*",
+        "logger=none",
+    ]
+    assert main(["run", *QUICK, *command, f"output={folder}"]) == 0
+    return folder
+
+
+def mapped(prompts, image, out, *overrides):
+    """`mapsr map` with prompts; returns the exit status."""
+    return main(["map", f"prompts={prompts}", f"image={image}", f"out={out}", *overrides])
+
+
+def fitted(scenes, name, out, *overrides, image=None):
+    """`mapsr map` that fits on a scene's own coarse product; returns the exit status."""
+    part = "val" if name == "village" else "train"
+    image = image or scenes / part / f"{name}_naip.tif"
+    coarse = scenes / part / f"{name}_nlcd_30m.tif"
+    given = [f"image={image}", f"coarse={coarse}", f"out={out}"]
+    return main(["map", *QUICK_FIT, *given, *overrides])
+
+
+def labels_of(path):
+    with rasterio.open(path) as dataset:
+        return dataset.read(1)
