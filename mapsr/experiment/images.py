@@ -28,8 +28,8 @@ class Image:
 
     @property
     def scene(self) -> Scene:
-        """The image as a scene to fit on."""
-        return Scene(self.path.stem, self.path, self.coarse, None)
+        """The image as a scene to fit on; called by its path, as two folders may hold one name."""
+        return Scene(str(self.path), self.path, self.coarse, None)
 
 
 @dataclass(frozen=True)

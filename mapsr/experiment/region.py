@@ -143,10 +143,11 @@ def out_paths(images: Images, settings: RegionSettings) -> dict[Path, Path]:
             raise ConfigError(
                 f"{times} images would have the map {path}: rename them, or map them in turn."
             )
-    inputs = {image.path.resolve() for image in images.every}
+    inputs = {image.path.resolve(): "the image" for image in images.every}
+    inputs |= {image.coarse.resolve(): "the product" for image in images.every if image.coarse}
     for path in paths.values():
-        if path.resolve() in inputs:
-            raise ConfigError(f"out={path} is the image itself; choose another path.")
+        if what := inputs.get(path.resolve()):
+            raise ConfigError(f"out={path} is {what} itself; choose another path.")
     return paths
 
 

@@ -105,3 +105,11 @@ class RunSettings(RunBasics, MethodSettings):
 
     data: GeoTiffSettings | SyntheticSettings
     logger: NoLoggerSettings | WandbSettings
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if isinstance(self.engine, RaySettings):
+            raise ConfigError(
+                "engine=ray belongs to mapsr map: mapsr run works on this machine, and its prompts "
+                "can be mapped with engine=ray afterwards."
+            )

@@ -152,6 +152,36 @@ def test_a_mosaic_is_mapped_as_the_merged_raster_is(run, image, tmp_path):
     np.testing.assert_array_equal(labels_of(one), labels_of(other))
 
 
+def test_images_of_one_name_in_two_folders_are_not_taken_for_each_other(scene_folder, tmp_path):
+    # features that are kept for the second pass were once kept by the image's name
+    renamed = []
+    for name in ("field", "wood"):
+        (tmp_path / name).mkdir()
+        for kind in ("naip", "nlcd_30m"):
+            source = scene_folder / "train" / f"{name}_{kind}.tif"
+            (tmp_path / name / f"{kind}.tif").symlink_to(source)
+            (tmp_path / f"{name}_{kind}.tif").symlink_to(source)
+        renamed.append(f"{name}/naip.tif,{name}/nlcd_30m.tif")
+    own = [f"{name}_naip.tif,{name}_nlcd_30m.tif" for name in ("field", "wood")]
+    found = []
+    for rows, out in ((renamed, "same.tif"), (own, "own.tif")):
+        table = tmp_path / f"{out}.csv"
+        table.write_text("\n".join(["image_fn,label_fn", *rows]))
+        command = ["map", f"image={table}", f"out={tmp_path / out}", "mosaic=true", *QUICK_FIT]
+        assert main(command) == 0
+        found.append(labels_of(tmp_path / out))
+    np.testing.assert_array_equal(*found)
+
+
+def test_the_coarse_product_is_never_overwritten(scene_folder, image, capsys):
+    coarse = scene_folder / "val" / "village_nlcd_30m.tif"
+    before = coarse.read_bytes()
+    command = ["map", f"image={image}", f"coarse={coarse}", f"out={coarse}", "overwrite=true"]
+    assert main(command) == 1
+    assert "is the product itself; choose another path" in capsys.readouterr().err
+    assert coarse.read_bytes() == before
+
+
 def test_a_vrt_is_mapped_as_the_merged_raster_is(run, image, tmp_path):
     path = tmp_path / "area.vrt"
     rasterio.shutil.copy(image, path, driver="VRT")
