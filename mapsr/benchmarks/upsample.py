@@ -82,8 +82,10 @@ class DenseFeatures:
     def unit_sums(self, labels: Tensor, count: int) -> Tensor:
         """(1, count, D) sums of unit features over sets, by adding row after row."""
         inside = labels.flatten() >= 0
-        sums = self.values.new_zeros(count, self.values.shape[1])
-        return sums.index_add_(0, labels.flatten()[inside], self.unit[inside])[None]
+        # in double precision: two neighbours that tie to the last bit should tie both ways
+        sums = self.values.new_zeros(count, self.values.shape[1], dtype=torch.float64)
+        sums.index_add_(0, labels.flatten()[inside], self.unit[inside].double())
+        return sums.to(self.values.dtype)[None]
 
     def select(self, part: int) -> "DenseFeatures":
         """The features of one image of the batch: there is only one."""

@@ -18,6 +18,7 @@ _GROUPS = (
     "windows",
     "trainer",
     "engine",
+    "cache",
     "logger",
 )
 

@@ -10,30 +10,49 @@ from mapsr.errors import PromptError
 from mapsr.experiment.assemble import Legends, fit_chips
 from mapsr.experiment.settings import MethodSettings
 from mapsr.features import TextureSettings, ViTSettings
+from mapsr.features.cache import TokenCache
+from mapsr.features.cached import CachedEncoder
 from mapsr.geo import image_info
 from mapsr.methods import FeatureExtractor, MapSR
 from mapsr.progress import Watch, unwatched
 from mapsr.prompts import PromptFile, TruthPromptSettings
 from mapsr.refine import RefineSettings
-from mapsr.upsample import AnyUpSettings, BilateralSettings, BilinearSettings, NearestSettings
+from mapsr.upsample import (
+    AnyUpSettings,
+    BilateralSettings,
+    BilinearSettings,
+    JafarSettings,
+    NearestSettings,
+)
 
 Plain = Mapping[str, object]
 
 
 def build_extractor(
-    settings: MethodSettings, weights_folder: str | None, watch: Watch = unwatched
+    settings: MethodSettings,
+    weights_folder: str | None,
+    watch: Watch = unwatched,
+    cache: TokenCache | None = None,
 ) -> FeatureExtractor:
     """Build encoder and upsampler.
+
+    Args:
+        settings: of the method.
+        weights_folder: searched for weights before all others.
+        watch: times the stages.
+        cache: where tokens are looked for before they are computed.
 
     Raises:
         WeightsError: weights are absent, damaged or of another architecture.
     """
+    encoder = settings.backbone.build(weights_folder)
     return FeatureExtractor(
-        settings.backbone.build(weights_folder),
+        encoder,
         settings.upsampler.build(weights_folder),
         settings.trainer.device,
         settings.engine.memory_mib,
         watch,
+        None if cache is None else CachedEncoder(encoder, asdict(settings.backbone), cache),
     )
 
 
@@ -106,7 +125,9 @@ class Applied:
 
     file: PromptFile
     backbone: ViTSettings | TextureSettings
-    upsampler: AnyUpSettings | BilateralSettings | BilinearSettings | NearestSettings
+    upsampler: (
+        AnyUpSettings | JafarSettings | BilateralSettings | BilinearSettings | NearestSettings
+    )
     refine: RefineSettings
     weights_folder: str | None = None
 

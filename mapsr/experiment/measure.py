@@ -20,7 +20,7 @@ from mapsr.mapping.windows import spans
 from mapsr.methods import MapSR
 from mapsr.prompts import ClassPrompts
 from mapsr.tracking.record import peak_memory_mib
-from mapsr.upsample import AnyUpSettings, LocalOperator, PixelFeatures
+from mapsr.upsample import AnyUpSettings, PixelFeatures
 from mapsr.weights import locate
 
 _MIB = 1 << 20
@@ -155,9 +155,7 @@ def _cut(chip: Chip) -> Chip:
 
 
 def _size_mib(features: PixelFeatures) -> float:
-    operator = features.operator
-    weights = operator.weights.nbytes if isinstance(operator, LocalOperator) else 0
-    return (features.tokens.nbytes + weights) / _MIB
+    return (features.tokens.nbytes + features.operator.nbytes) / _MIB
 
 
 def _restart_peaks() -> None:

@@ -26,7 +26,9 @@ from mapsr.tracking import RunFolder, Stopwatch, collect_record, open_logger, sc
 logger = logging.getLogger(__name__)
 
 # Settings that results do not depend on.
-_NOT_SCIENCE = ("output", "overwrite", "weights_folder", "logger", "engine", "trainer", "name")
+_NOT_SCIENCE = (
+    *("output", "overwrite", "weights_folder", "logger", "engine", "cache", "trainer", "name"),
+)
 _PICTURES = 4
 # Rows judged at once.
 _BAND_PX = 1024
@@ -72,7 +74,8 @@ def run_experiment(
                 source.check(scene)
         logger.info("%d scene(s) to fit on, %d to map", len(scenes.fit), len(scenes.score))
         with watch("weights"):
-            extractor = build_extractor(settings, settings.weights_folder, watch)
+            cache = settings.cache.open()
+            extractor = build_extractor(settings, settings.weights_folder, watch, cache)
         method = MapSR(
             extractor,
             settings.refine,
@@ -89,6 +92,9 @@ def run_experiment(
         save_prompts(folder.prompts, prompt_file(method, settings, config, legends, image))
         with watch("map"):
             paths = _map_scenes(method, settings, scenes, legends, folder, progress)
+        if cache:
+            found, asked = cache.hits, cache.hits + cache.misses
+            logger.info("%d of %d chips came from the cache", found, asked)
         with watch("judge"):
             judgement = _judge(source, scenes, legends, paths)
             for scene in scenes.score[:_PICTURES]:
@@ -234,6 +240,7 @@ def _record(
         },
         "unknown_codes": source.unknown_codes,
         "prompt_pixels": _prompt_pixels(method),
+        "cache": cached.cache.facts() if (cached := method.extractor.cached) else None,
     }
 
 

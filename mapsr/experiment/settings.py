@@ -8,12 +8,19 @@ from mapsr.data.geotiff import GeoTiffSettings
 from mapsr.data.synthetic import SyntheticSettings
 from mapsr.errors import ConfigError, require_choice, require_range
 from mapsr.features import TextureSettings, ViTSettings
+from mapsr.features.cache import DiskCacheSettings, NoCacheSettings
 from mapsr.mapping import LocalSettings, RaySettings, WindowSettings
 from mapsr.prompts import PromptSettings
 from mapsr.refine import RefineSettings
 from mapsr.settings import choice
 from mapsr.tracking.loggers import NoLoggerSettings, WandbSettings
-from mapsr.upsample import AnyUpSettings, BilateralSettings, BilinearSettings, NearestSettings
+from mapsr.upsample import (
+    AnyUpSettings,
+    BilateralSettings,
+    BilinearSettings,
+    JafarSettings,
+    NearestSettings,
+)
 
 
 @choice("legend", "legend")
@@ -91,7 +98,9 @@ class MethodSettings:
 
     legend: LegendSettings
     backbone: ViTSettings | TextureSettings
-    upsampler: AnyUpSettings | BilateralSettings | BilinearSettings | NearestSettings
+    upsampler: (
+        AnyUpSettings | JafarSettings | BilateralSettings | BilinearSettings | NearestSettings
+    )
     prompts: PromptSettings
     refine: RefineSettings
     windows: WindowSettings
@@ -105,6 +114,7 @@ class RunSettings(RunBasics, MethodSettings):
 
     data: GeoTiffSettings | SyntheticSettings
     logger: NoLoggerSettings | WandbSettings
+    cache: DiskCacheSettings | NoCacheSettings
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -8,8 +8,9 @@ from torch import Tensor
 
 from mapsr.data import Chip
 from mapsr.features import Encoder
+from mapsr.features.cached import CachedEncoder
 from mapsr.progress import Watch, unwatched
-from mapsr.upsample import LocalOperator, PixelFeatures, Upsampler
+from mapsr.upsample import PixelFeatures, Upsampler
 
 # Fewest tokens along an axis: attention upsamplers look at a token's neighbours.
 _FEWEST_TOKENS = 2
@@ -19,6 +20,7 @@ class FeatureExtractor:
     """Encoder and upsampler as one, with a memory for features that are needed again.
 
     The memory keeps what comes first until it is full: fitting reads all chips in order, twice.
+    Behind it there may be a cache on disk, of tokens only: it serves other upsamplers too.
     """
 
     def __init__(
@@ -28,11 +30,13 @@ class FeatureExtractor:
         device: torch.device,
         memory_mib: int = 2048,
         watch: Watch = unwatched,
+        cached: CachedEncoder | None = None,
     ) -> None:
         self.encoder = encoder.to(device)
         self.upsampler = upsampler.to(device)
         self.device = device
         self.watch = watch
+        self.cached = cached
         self._room = memory_mib << 20
         self._memory: dict[object, PixelFeatures] = {}
 
@@ -43,7 +47,7 @@ class FeatureExtractor:
             return self._memory[key]
         image = self.pad(torch.stack([chip.image for chip in chips]).to(self.device))
         with self.watch("encode"):
-            tokens = self.encoder(image)
+            tokens = (self.cached or self.encoder)(image)
         with self.watch("upsample"):
             features = PixelFeatures.of(tokens, self.upsampler(image, tokens))
         size = _bytes(features)
@@ -74,6 +78,4 @@ def batches(chips: Iterable[Chip], most: int) -> Iterator[list[Chip]]:
 
 
 def _bytes(features: PixelFeatures) -> int:
-    operator = features.operator
-    weights = operator.weights.nbytes if isinstance(operator, LocalOperator) else 0
-    return features.tokens.nbytes + weights
+    return features.tokens.nbytes + features.operator.nbytes

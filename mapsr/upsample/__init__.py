@@ -4,6 +4,8 @@ from mapsr.upsample.anyup import AnyUp, AnyUpSettings
 from mapsr.upsample.bilateral import Bilateral, BilateralSettings
 from mapsr.upsample.features import PixelFeatures
 from mapsr.upsample.fixed import Bilinear, BilinearSettings, Nearest, NearestSettings
+from mapsr.upsample.globally import GlobalOperator
+from mapsr.upsample.jafar import Jafar, JafarSettings
 from mapsr.upsample.operator import LocalOperator, PixelOperator
 from mapsr.upsample.upsampler import Upsampler
 
@@ -14,6 +16,9 @@ __all__ = [
     "BilateralSettings",
     "Bilinear",
     "BilinearSettings",
+    "GlobalOperator",
+    "Jafar",
+    "JafarSettings",
     "LocalOperator",
     "Nearest",
     "NearestSettings",

@@ -37,6 +37,11 @@ class PixelOperator(Protocol):
         """(h, w) tokens."""
         ...
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays that stand for A."""
+        ...
+
     def apply(self, values: Tensor) -> Tensor:
         """A V: carry (B, h w, C) values of tokens to (B, C, H, W) pixels."""
         ...
@@ -94,6 +99,11 @@ class LocalOperator:
         """(h, w) tokens."""
         return self.cells.grid
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the weights."""
+        return self.weights.nbytes
+
     def apply(self, values: Tensor) -> Tensor:
         """A V: carry (B, h w, C) values of tokens to (B, C, H, W) pixels."""
         carried = [
@@ -141,14 +151,16 @@ class LocalOperator:
             sums.append(local_sums[image, cell, local])
         ordered, order = torch.cat(sets).sort(stable=True)
         every = torch.arange(batch * count, device=ordered.device)
+        # in double precision: sums of hundreds of terms, whose nearest neighbours are told apart
+        # by their last digits
         pooled: Tensor = F.embedding_bag(
             torch.cat(tokens)[order].flatten(),
-            values.flatten(0, 1),
+            values.flatten(0, 1).double(),
             torch.searchsorted(ordered, every) * self.cells.shape[2],  # where each set begins
             mode="sum",
-            per_sample_weights=torch.cat(sums)[order].flatten(),
+            per_sample_weights=torch.cat(sums)[order].flatten().double(),
         )
-        return pooled.view(batch, count, -1)
+        return pooled.view(batch, count, -1).to(values.dtype)
 
     def rows(self, pixels: Tensor) -> Tensor:
         """The rows of A at flat pixel positions (n,): (B, n, h w)."""

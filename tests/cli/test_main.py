@@ -11,7 +11,7 @@ from mapsr.cli import run
 from mapsr.cli.main import main
 from mapsr.errors import MapsrError
 
-COMMANDS = ["", "run", "map", "bench", "bench upsample", "weights", "doctor"]
+COMMANDS = ["", "run", "map", "bench", "bench upsample", "bench map", "weights", "cache", "doctor"]
 # runs `python -m mapsr ... --help` and says on the last line which heavy package came in
 HELP = """
 import runpy, sys

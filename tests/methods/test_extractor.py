@@ -3,6 +3,8 @@ import torch
 from make_chips import make_chip
 from stand_ins import MeanColour, dense, random_anyup, uniform
 
+from mapsr.features.cache import TokenCache
+from mapsr.features.cached import CachedEncoder
 from mapsr.methods import FeatureExtractor
 from mapsr.methods.extractor import batches
 from mapsr.upsample import Bilinear, Nearest
@@ -82,6 +84,38 @@ def test_chips_that_are_only_scored_do_not_fill_the_memory():
 def test_without_memory_nothing_is_kept():
     one = extractor(memory_mib=0)
     assert one([make_chip(0)]) is not one([make_chip(0)])
+
+
+def test_a_cache_serves_other_runs_upsamplers_and_batches(tmp_path):
+    # 9 x 13 px: the cache sees chips as the encoder does, padded
+    chips = [make_chip(number, (9, 13)) for number in range(3)]
+
+    def run(upsampler, groups, cached=True):
+        encoder, cache = MeanColour(), TokenCache(tmp_path, 1.0)
+        lookup = CachedEncoder(encoder, {"stride": 4}, cache) if cached else None
+        one = FeatureExtractor(encoder, upsampler, CPU, 0, cached=lookup)
+        features = [one(group) for group in groups]
+        return torch.cat([part.linear(torch.eye(4)) for part in features]), encoder.calls
+
+    single = [[chip] for chip in chips]
+    for upsampler, groups, calls in (
+        (Nearest(), [chips[:1]], 1),
+        (Bilinear(), [chips], 1),  # two of the three are missing
+        (Bilinear(), single, 0),
+        (Nearest(), [chips[:2], chips[2:]], 0),
+    ):
+        plain, _ = run(upsampler, groups, cached=False)
+        found, called = run(upsampler, groups)
+        assert torch.equal(found, plain)
+        assert called == calls
+
+
+def test_the_memory_goes_before_the_cache(tmp_path):
+    encoder, cache = MeanColour(), TokenCache(tmp_path, 1.0)
+    one = FeatureExtractor(encoder, Nearest(), CPU, 64, cached=CachedEncoder(encoder, {}, cache))
+    chip = make_chip(0)
+    assert one([chip]) is one([chip])
+    assert (cache.hits, cache.misses) == (0, 1)
 
 
 def test_stages_are_watched():
