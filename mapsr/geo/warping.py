@@ -1,6 +1,7 @@
 """Images warped to another grid, each pixel the same whatever the window."""
 
 import math
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from mapsr.geo.grids import Grid
 from mapsr.geo.rasters import read_open_image
 from mapsr.geo.windows import Window
 
+_ONE_AT_A_TIME = threading.Lock()
+"""rasterio silences a warning meanwhile, by Python's filters, which all threads share."""
 _BLOCK_PX = 128
 """Side of the blocks that are warped at once: GDAL rounds coordinates by the block's origin, so
 that only blocks of a fixed place make a pixel the same in every window."""
@@ -85,21 +88,22 @@ def _warp(
     fineness: tuple[float, float],
 ) -> Pixels:
     size = target.height, target.width
-    warped, _ = reproject(
-        np.where(valid, image, np.float32(np.nan)),
-        np.full((len(image), *size), np.nan, np.float32),
-        src_transform=source.transform,
-        src_crs=source.crs,
-        src_nodata=np.nan,
-        dst_transform=target.transform,
-        dst_crs=target.crs,
-        dst_nodata=np.nan,
-        resampling=Resampling.bilinear,
-        tolerance=0,
-        # else GDAL takes them from the sizes of the arrays, and blurs where these are small
-        yscale=fineness[0],
-        xscale=fineness[1],
-    )
+    with _ONE_AT_A_TIME:
+        warped, _ = reproject(
+            np.where(valid, image, np.float32(np.nan)),
+            np.full((len(image), *size), np.nan, np.float32),
+            src_transform=source.transform,
+            src_crs=source.crs,
+            src_nodata=np.nan,
+            dst_transform=target.transform,
+            dst_crs=target.crs,
+            dst_nodata=np.nan,
+            resampling=Resampling.bilinear,
+            tolerance=0,
+            # else GDAL takes them from the sizes of the arrays, and blurs where these are small
+            yscale=fineness[0],
+            xscale=fineness[1],
+        )
     good = np.isfinite(warped).all(axis=0)
     return np.where(good, warped, np.float32(0)), good
 

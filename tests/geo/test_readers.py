@@ -227,6 +227,14 @@ def test_a_warped_pixel_does_not_depend_on_its_window(tmp_path, pixel, cut):
         np.testing.assert_array_equal(valid, everywhere[window.slices])
 
 
+def test_threads_that_warp_at_once_raise_no_warning(tmp_path):
+    # rasterio silences one by filters that threads share: now and then it came through
+    reader = MosaicReader(zones(tmp_path), None, 300.0)
+    places = [one for one in windows(reader.grid.window, 16, 16) if reader.touches(one)] * 3
+    with ThreadPoolExecutor(4) as pool:
+        assert len(list(pool.map(reader.read, places))) == len(places)
+
+
 def test_a_warped_image_is_no_blurrier_in_small_windows(tmp_path):
     """GDAL takes the scale from the sizes of the arrays, unless it is told."""
     x, y = in_zone_18(EAST + 80, NORTH)
