@@ -64,11 +64,10 @@ def _anyup(name: str, tag: str, sha256: str) -> Weights:
     return Weights(name, file, url, None, sha256, "CC-BY-4.0", source, 3)
 
 
-def _timm(name: str, model: str, tag: str, size_mib: int) -> Weights:
+def _timm(name: str, model: str, tag: str, mib: int, licence: str = "Apache-2.0") -> Weights:
     hub = (f"timm/{model}.{tag}", "model.safetensors")
-    source = f"https://huggingface.co/{hub[0]}"
-    file = f"{model}.safetensors"
-    return Weights(name, file, None, hub, None, "Apache-2.0", source, size_mib)
+    source, file = f"https://huggingface.co/{hub[0]}", f"{model}.safetensors"
+    return Weights(name, file, None, hub, None, licence, source, mib)
 
 
 REGISTRY: dict[str, Weights] = {
@@ -89,6 +88,10 @@ REGISTRY: dict[str, Weights] = {
         _timm("dinov2_vitb14", "vit_base_patch14_dinov2", "lvd142m", 330),
         _timm("dinov2_vitl14", "vit_large_patch14_dinov2", "lvd142m", 1161),
         _timm("dinov2_vitb14_reg", "vit_base_patch14_reg4_dinov2", "lvd142m", 330),
+        _timm("vit_base_in21k", "vit_base_patch16_224", "orig_in21k", 327),
+        _timm("efficientvit_l2", "efficientvit_l2", "r224_in1k", 243),
+        _timm("efficientvim_m4", "efficientvim_m4", "e450_in1k", 75, "MIT"),
+        _timm("resnet18_swsl", "resnet18", "fb_swsl_ig1b_ft_in1k", 45, "CC-BY-NC-4.0"),
     )
 }
 """Name -> published weights."""
@@ -186,8 +189,7 @@ def is_offline() -> bool:
 
 def cache_folder() -> Path:
     """Return the folder that downloads go to: weights below mapsr in the user's cache."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base, "mapsr", "weights")
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "mapsr", "weights")
 
 
 def sha256_of(path: Path) -> str:
@@ -211,10 +213,8 @@ def load_state(path: Path) -> "dict[str, torch.Tensor]":
 
     unreadable = (OSError, RuntimeError, EOFError, ValueError, UnpicklingError, SafetensorError)
     try:
-        if path.suffix == ".safetensors":
-            state = load_file(path, device="cpu")
-        else:
-            state = torch.load(path, map_location="cpu", weights_only=True)
+        safe = path.suffix == ".safetensors"
+        state = load_file(path) if safe else torch.load(path, "cpu", weights_only=True)
         if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
             raise ValueError("it holds more than tensors by name")
     except unreadable as error:

@@ -196,6 +196,23 @@ def test_registry_is_complete():
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "repository", "licence"),
+    [
+        ("vit_base_in21k", "timm/vit_base_patch16_224.orig_in21k", "Apache-2.0"),
+        ("efficientvit_l2", "timm/efficientvit_l2.r224_in1k", "Apache-2.0"),
+        ("efficientvim_m4", "timm/efficientvim_m4.e450_in1k", "MIT"),
+        ("resnet18_swsl", "timm/resnet18.fb_swsl_ig1b_ft_in1k", "CC-BY-NC-4.0"),
+    ],
+)
+def test_encoders_of_the_networks_are_known_with_their_terms(name, repository, licence):
+    entry = weights.entry(name)
+    assert entry.hub == (repository, "model.safetensors")
+    assert entry.licence == licence
+    with pytest.raises(WeightsError, match=f"{repository}.*{licence}"):
+        weights.resolve(name)
+
+
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
 def test_state_comes_back(suffix, tmp_path):
     path = tmp_path / f"state{suffix}"

@@ -7,7 +7,9 @@ nothing behind this module sees a DictConfig.
 
 import dataclasses
 import os
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar, cast, get_args
 
@@ -26,6 +28,10 @@ from mapsr.errors import ConfigError, near_match
 from mapsr.settings import CHOICES, settings_class
 
 Settings = TypeVar("Settings")
+
+_OUTER_COMMA = re.compile(r",(?![^{]*})(?![^\[]*])")
+# Hydra's launchers that come with an extra.
+_PLUGINS = ("joblib", "submitit_local", "submitit_slurm")
 
 
 def conf_folder() -> Path:
@@ -68,21 +74,42 @@ def compose(name: str, overrides: Sequence[str], also: Iterable[str] = ()) -> di
         ConfigError: an unknown key, group or choice (the nearest one is named), a malformed
             override, or a value that is missing.
     """
-    _register()
+    overrides = [readable(override) for override in overrides]
+    with session(), helpful(name, overrides, also):
+        return plain(hydra_compose(name, overrides))
+
+
+@contextmanager
+def session() -> Iterator[None]:
+    """Within it, Hydra composes from ``conf/`` and the settings classes."""
+    register()
     GlobalHydra.instance().clear()
-    overrides = [_readable(override) for override in overrides]
-    with initialize_config_dir(str(conf_folder()), version_base="1.3"):
-        try:
-            config = hydra_compose(name, overrides)
-            return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
-        except MissingConfigException as error:
-            raise ConfigError(_unknown_choice(overrides, error)) from error
-        except (ConfigCompositionException, HydraException) as error:
-            raise ConfigError(_unknown_key(name, overrides, error, also)) from error
-        except OmegaConfBaseException as error:
-            if own := _own(error):
-                raise own from error
-            raise ConfigError(f"The configuration can't be resolved: {_line(error)}.") from error
+    with initialize_config_dir(str(conf_folder()), job_name="mapsr", version_base="1.3"):
+        yield
+
+
+@contextmanager
+def helpful(name: str, overrides: Sequence[str], also: Iterable[str] = ()) -> Iterator[None]:
+    """Within it and a session, what Hydra says of overrides becomes an error that helps.
+
+    Raises:
+        ConfigError: as ``compose`` does.
+    """
+    try:
+        yield
+    except MissingConfigException as error:
+        raise ConfigError(_unknown_choice(overrides, error)) from error
+    except (ConfigCompositionException, HydraException) as error:
+        raise ConfigError(_unknown_key(name, overrides, error, also)) from error
+    except OmegaConfBaseException as error:
+        if own := _own(error):
+            raise own from error
+        raise ConfigError(f"The configuration can't be resolved: {_line(error)}.") from error
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """Return a composed configuration as plain containers, resolved."""
+    return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
 
 
 def settings_of(config: Mapping[str, Any], group: str) -> Any:  # noqa: ANN401
@@ -114,7 +141,8 @@ def typed(cls: type[Settings], values: Mapping[str, Any], where: str) -> Setting
         raise ConfigError(f"{key}: {_line(error)}.") from error
 
 
-def _register() -> None:
+def register() -> None:
+    """Tell Hydra of the settings classes and resolvers; again in each process that composes."""
     OmegaConf.register_new_resolver("shared", _shared, replace=True)
     store = ConfigStore.instance()
     for group, kinds in CHOICES.items():
@@ -123,17 +151,25 @@ def _register() -> None:
             store.store(group=f"schema/{group}", name=kind, node=defaults)
 
 
-def _readable(override: str) -> str:
-    """Quote a value that Hydra's grammar does not take, such as a pattern with {scene}."""
+def readable(override: str, sweep: bool = False) -> str:
+    """Quote a value that Hydra's grammar does not take, such as a pattern with {scene}.
+
+    Args:
+        override: as key=value.
+        sweep: commas outside of brackets separate values.
+
+    Raises:
+        ConfigError: it is no key=value.
+    """
     key, equals, value = override.partition("=")
     if not key or not equals or key.startswith("~"):
         raise ConfigError(f"An override can't be read: '{override}' (expected key=value).")
     try:
         OverridesParser.create().parse_override(override)
     except HydraException:
-        if equals:
-            escaped = value.replace("'", "\\'")
-            return f"{key}='{escaped}'"
+        values = _OUTER_COMMA.split(value) if sweep else [value]
+        quoted = ("'{}'".format(one.replace("'", "\\'")) for one in values)
+        return f"{key}={','.join(quoted)}"
     return override
 
 
@@ -162,6 +198,10 @@ def _unknown_choice(overrides: Sequence[str], error: Exception) -> str:
     for override in OverridesParser.create().parse_overrides(list(overrides)):
         group, value = override.key_or_group, override.value()
         choices = _choices(group)
+        if group == "hydra/launcher":
+            if value in _PLUGINS:
+                return f"{group}={value} needs a plugin: pip install 'mapsr[sweeps]'."
+            choices = ["basic", *_PLUGINS]
         if choices and isinstance(value, str) and value not in choices:
             listed = ", ".join(choices)
             return f"{group}={value}: expected one of {listed}.{near_match(value, choices)}"
@@ -174,15 +214,32 @@ def _unknown_key(name: str, overrides: Sequence[str], error: Exception, also: It
         parsed = OverridesParser.create().parse_overrides(list(overrides))
     except HydraException as syntax:
         return f"An override can't be read: {_line(syntax)} (expected key=value)."
+    several = next((one for one in parsed if one.is_sweep_override()), None)
+    if several:
+        return (
+            f"{several.input_line} gives several values: only `mapsr run -m` takes them; a comma "
+            f"within one value needs quotes, as in \"{several.key_or_group}='a,b'\"."
+        )
     groups = {path.name for path in conf_folder().iterdir() if path.is_dir()}
-    chosen = [o.input_line for o in parsed if o.key_or_group in groups and o.input_line]
-    config = hydra_compose(name, [line for line in chosen if line])
-    keys = sorted({*_leaves(config), *groups, *also})
+    chosen = [
+        one.input_line
+        for one in parsed
+        if one.input_line and (one.key_or_group in groups or "/" in one.key_or_group)
+    ]
+    config = hydra_compose(name, chosen, return_hydra_config=True)
+    leaves = _leaves(config)
+    keys = sorted({*(key for key in leaves if not _of_hydra(key)), *groups, *also})
+    hydra_keys = [key for key in leaves if _of_hydra(key)]
     for override in parsed:
         key = override.key_or_group
-        if key not in keys and not key.startswith("hydra") and override.input_line not in chosen:
-            return f"Unknown key '{key}'.{near_match(key, keys)}"
+        known = hydra_keys if _of_hydra(key) else keys
+        if key not in known and override.input_line not in chosen:
+            return f"Unknown key '{key}'.{near_match(key, known)}"
     return f"The configuration can't be composed: {_line(error)}"
+
+
+def _of_hydra(key: str) -> bool:
+    return key == "hydra" or key.startswith("hydra.")
 
 
 def _leaves(config: DictConfig, prefix: str = "") -> list[str]:

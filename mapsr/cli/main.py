@@ -4,12 +4,12 @@ import argparse
 from collections.abc import Sequence
 
 import mapsr
-from mapsr.cli import bench, cache, doctor, map, run, weights
+from mapsr.cli import bench, cache, data, doctor, map, run, table, weights
 from mapsr.cli.console import configure_logging, note
 from mapsr.errors import MapsrError
 
 # modules with add_parser(); none of them imports torch before its command runs
-_COMMANDS = (run, map, bench, weights, cache, doctor)
+_COMMANDS = (run, map, table, bench, data, weights, cache, doctor)
 
 
 def parser() -> argparse.ArgumentParser:

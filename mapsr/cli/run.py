@@ -20,27 +20,39 @@ _GROUPS = (
     "engine",
     "cache",
     "logger",
+    "method",
 )
+# Groups that only some methods have.
+_OPTIONAL = ("network", "training")
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the command line."""
     parser = commands.add_parser(
         "run",
-        help="fit, map and evaluate: one experiment",
+        help="fit, map and evaluate: one experiment, or a sweep",
         description="Fit class prompts, map the scored scenes, evaluate. Without any override it "
-        "runs on drawn scenes, without network or weights.",
+        "runs on drawn scenes, without network or weights. With -m every combination of the "
+        "values is a run; those that are done already are skipped.",
         epilog="Examples: mapsr run refine=none; mapsr run experiment=paper data=geotiff "
-        "data.root=FOLDER data.image='{scene}_image.tif' data.coarse='{scene}_nlcd.tif'. "
+        "data.root=FOLDER data.image='{scene}_image.tif' data.coarse='{scene}_nlcd.tif'; "
+        "mapsr run -m refine=none,paper seed=0,1 hydra/launcher=joblib hydra.launcher.n_jobs=2. "
         "--show prints the composed configuration: every key can be overridden.",
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="choices and settings")
+    parser.add_argument(
+        "-m", "--multirun", action="store_true", help="a sweep: key=a,b runs once for each value"
+    )
     parser.add_argument("--show", action="store_true", help="print the configuration and stop")
     parser.set_defaults(run=main)
 
 
 def main(arguments: argparse.Namespace) -> int:
-    """Run the experiment and print its scores."""
+    """Run the experiment and print its scores, or run a sweep."""
+    if arguments.multirun:
+        from mapsr.cli.sweep import run_sweep
+
+        return run_sweep(arguments.overrides, show=arguments.show)
     import yaml
 
     from mapsr.experiment import run_experiment
@@ -62,15 +74,28 @@ def compose_run(overrides: list[str]) -> tuple["RunSettings", dict[str, Any]]:
     Raises:
         ConfigError: an unknown key or choice, or a value that does not fit.
     """
-    from mapsr.cli.compose import compose, settings_of, typed
+    import mapsr.experiment  # noqa: F401 - its settings classes must be known
+    from mapsr.cli.compose import compose
+
+    config = compose("config", overrides)
+    return settings_from(config), config
+
+
+def settings_from(config: dict[str, Any]) -> "RunSettings":
+    """Turn a composed configuration into the settings of a run.
+
+    Raises:
+        ConfigError: a value that does not fit.
+    """
+    from mapsr.cli.compose import settings_of, typed
     from mapsr.experiment import RunSettings
     from mapsr.experiment.settings import RunBasics
 
-    config = compose("config", overrides)
     groups = {group: settings_of(config, group) for group in _GROUPS}
-    rest = {key: value for key, value in config.items() if key not in _GROUPS}
+    groups |= {g: settings_of(config, g) if g in config else None for g in _OPTIONAL}
+    rest = {key: value for key, value in config.items() if key not in groups}
     basics = typed(RunBasics, rest, "run")
-    return RunSettings(**groups, **vars(basics)), config
+    return RunSettings(**groups, **vars(basics))
 
 
 def report(metrics: dict[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from mapsr.data.scenes import Scene
 from mapsr.errors import DataError, RasterError
 from mapsr.geo import Grid, Window, band_count, overlap, read_codes, read_grid, read_image
-from mapsr.legends import Crosswalk, Legend
+from mapsr.legends import NODATA, Crosswalk, Legend
 
 _LOGGER = logging.getLogger(__name__)
 # at module level, so that a source can be sent to the workers of a data loader
@@ -33,7 +34,8 @@ class Chip:
     valid: torch.Tensor
     """bool (H, W): where the image holds data."""
     coarse: torch.Tensor | None
-    """uint8 (H, W) class index of the coarse product, 255 nodata; None without a product."""
+    """uint8 (H, W) class index of the coarse product, 255 nodata; None without a product. With
+    further products, 255 also where one of them stands for another target class."""
     truth: torch.Tensor | None
     """uint8 (H, W) class index of the target legend, 255 nodata; None without truth."""
 
@@ -48,6 +50,8 @@ class SceneSource:
         coarse: from the coarse product to the target legend; None leaves the product unread.
         truth: from the truth's legend to the target legend; None leaves the truth unread.
         bands: how many leading bands of the image to read; None reads all.
+        agree: from each further product of the scenes to the target legend. A pixel keeps its
+            coarse label only where all products stand for the same target class.
     """
 
     def __init__(
@@ -56,18 +60,21 @@ class SceneSource:
         coarse: Crosswalk | None = None,
         truth: Crosswalk | None = None,
         bands: int | None = None,
+        agree: Sequence[Crosswalk] = (),
     ) -> None:
         self.image_scale = image_scale
         self.coarse = coarse
         self.truth = truth
         self.bands = bands
+        self.agree = tuple(agree)
         self._unknown: dict[str, dict[str, Counter[int]]] = {}
         self._logged: set[tuple[str, int]] = set()
 
     @property
     def unknown_codes(self) -> dict[str, dict[str, dict[int, int]]]:
-        """Pixels read so far by scene, layer ("coarse" or "truth") and unknown code.
+        """Pixels read so far by scene, layer and unknown code.
 
+        Layers are "coarse", "truth" and, for further products, "coarse_2", "coarse_3" and so on.
         Pixels that were read twice count twice.
         """
         with _LOCK:
@@ -90,7 +97,8 @@ class SceneSource:
         Raises:
             RasterError: a file can't be read, has no CRS or is rotated, or the image has too few
                 bands.
-            DataError: the coarse product or the truth does not overlap the image.
+            DataError: a coarse product or the truth does not overlap the image, or there are more
+                or fewer products than legends.
         """
         grid = self.grid(scene)
         count = band_count(scene.image)
@@ -99,8 +107,8 @@ class SceneSource:
                 f"{scene.image} has {count} band(s), expected at least {self.bands}; "
                 "lower the number of bands to read."
             )
-        for layer, path, crosswalk in self._layers(scene):
-            if path is not None and crosswalk is not None and overlap(path, grid) == 0:
+        for layer, path, _ in self._layers(scene):
+            if overlap(path, grid) == 0:
                 raise DataError(
                     f"The {layer} labels {path} do not overlap the image {scene.image}, expected "
                     f"both in the same place; check the files of scene '{scene.name}'."
@@ -112,6 +120,7 @@ class SceneSource:
         Raises:
             RasterError: a file can't be read, the image has too few bands, or the window reaches
                 outside of the image.
+            DataError: the scene has more or fewer coarse products than there are legends.
         """
         image, valid = read_image(scene.image, window, self.bands, self.image_scale)
         labels = self.read_labels(scene, window)
@@ -129,21 +138,41 @@ class SceneSource:
 
         Raises:
             RasterError: a file can't be read, or the window reaches outside of the image.
+            DataError: the scene has more or fewer coarse products than there are legends.
         """
         grid = self.grid(scene)
-        labels: dict[str, torch.Tensor | None] = {}
+        indices: dict[str, NDArray[np.uint8]] = {}
+        targets: dict[str, NDArray[np.uint8]] = {}
         for layer, path, crosswalk in self._layers(scene):
-            labels[layer] = None
-            if path is not None and crosswalk is not None:
-                codes = read_codes(path, grid, window)
-                indices = self._encode(scene.name, layer, codes, crosswalk.source)
-                if layer == "truth":
-                    indices = crosswalk.apply(indices)
-                labels[layer] = torch.from_numpy(indices)  # (H, W)
-        return labels
+            codes = read_codes(path, grid, window)
+            indices[layer] = self._encode(scene.name, layer, codes, crosswalk.source)
+            targets[layer] = crosswalk.apply(indices[layer])
+        truth, first = targets.pop("truth", None), indices.get("coarse")
+        if self.agree and first is not None:
+            first = np.where(_agreed(list(targets.values())), first, np.uint8(NODATA))
+        return {
+            "coarse": None if first is None else torch.from_numpy(first),  # (H, W)
+            "truth": None if truth is None else torch.from_numpy(truth),  # (H, W)
+        }
 
-    def _layers(self, scene: Scene) -> tuple[tuple[str, Path | None, Crosswalk | None], ...]:
-        return ("coarse", scene.coarse, self.coarse), ("truth", scene.truth, self.truth)
+    def _layers(self, scene: Scene) -> Iterator[tuple[str, Path, Crosswalk]]:
+        """Yield the label layers that are to be read, the first product before all others."""
+        if self.coarse is not None and (scene.coarse is not None or scene.others):
+            yield from self._products(scene, self.coarse)
+        if self.truth is not None and scene.truth is not None:
+            yield "truth", scene.truth, self.truth
+
+    def _products(self, scene: Scene, first: Crosswalk) -> Iterator[tuple[str, Path, Crosswalk]]:
+        if scene.coarse is None or len(scene.others) != len(self.agree):
+            got = len(scene.others) + (scene.coarse is not None)
+            legends = ", ".join(one.source.name for one in (first, *self.agree))
+            raise DataError(
+                f"Scene '{scene.name}' has {got} coarse product(s), expected one of each legend "
+                f"({legends}); complete the scene, or correct data.agree."
+            )
+        yield "coarse", scene.coarse, first
+        for number, (path, crosswalk) in enumerate(zip(scene.others, self.agree, strict=True), 2):
+            yield f"coarse_{number}", path, crosswalk
 
     def _encode(
         self, scene: str, layer: str, codes: NDArray[np.int32], legend: Legend
@@ -167,3 +196,12 @@ class SceneSource:
                 legend.name,
             )
         return indices
+
+
+def _agreed(targets: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:
+    """Return bool (H, W): where all products stand for the same class of the target legend."""
+    first, *others = targets
+    agreed: NDArray[np.bool_] = first != NODATA
+    for other in others:
+        agreed &= other == first
+    return agreed

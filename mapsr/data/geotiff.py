@@ -23,8 +23,8 @@ class GeoTiffSettings:
 
     Raises:
         ConfigError: both or neither of ``image`` and ``table`` are set; ``coarse`` or ``truth``
-            comes with ``table``; a pattern is absolute or does not hold ``{scene}`` exactly once;
-            or a number is out of range.
+            comes with ``table``, or ``agree`` without; a pattern is absolute or does not hold
+            ``{scene}`` exactly once; or a number is out of range.
     """
 
     root: str = "???"
@@ -40,6 +40,10 @@ class GeoTiffSettings:
     """CSV file relative to root that lists the scenes instead of patterns: columns image_fn,
     label_fn (coarse product) and truth_fn, paths relative to the file's folder; all but image_fn
     may be empty or absent. A scene is called as its image without the suffix."""
+    agree: tuple[str, ...] = ()
+    """Legends of further coarse products, which the table lists in columns label_fn_2, label_fn_3
+    and so on. A pixel keeps its coarse label only where all products stand for the same class of
+    the map; label_fn holds the product whose legend is legend.coarse."""
     fit: str | None = None
     """Pattern of the images, as paths relative to root, to fit on, for example ``train/*``; here
     ``*`` matches folders too; null: all."""
@@ -69,6 +73,12 @@ class GeoTiffSettings:
                     f"data.{key} is '{pattern}', expected a pattern relative to data.root that "
                     f"holds {_SCENE} exactly once, for example */{_SCENE}_{key}.tif."
                 )
+        object.__setattr__(self, "agree", tuple(self.agree))
+        if self.agree and self.table is None:
+            raise ConfigError(
+                f"data.agree is [{', '.join(self.agree)}] without data.table, expected a table "
+                "whose columns label_fn_2 and so on hold these products; set data.table."
+            )
         require_range(self.scale, "data.scale", open_low=True)
         if self.bands is not None:
             require_range(self.bands, "data.bands", low=1)
@@ -85,9 +95,10 @@ def find_scenes(settings: GeoTiffSettings) -> Scenes:
     root = Path(settings.root)
     if not root.is_dir():
         raise DataError(f"data.root is '{root}', expected a folder that exists; check the path.")
-    scenes = (
-        _matched(root, settings) if settings.table is None else read_table(root / settings.table)
-    )
+    if settings.table is None:
+        scenes = _matched(root, settings)
+    else:
+        scenes = read_table(root / settings.table, 1 + len(settings.agree))
     scenes.sort(key=lambda scene: scene.image)
     _require_unique(scenes)
     return Scenes(
@@ -143,16 +154,19 @@ def _layer(root: Path, key: str, pattern: str | None, scene: str) -> Path | None
     return found[0]
 
 
-def read_table(path: Path) -> list[Scene]:
+def read_table(path: Path, products: int | None = None) -> list[Scene]:
     """Return the scenes that a CSV table lists, in its order.
 
     Args:
         path: with columns image_fn, label_fn (coarse product) and truth_fn, paths relative to the
             file's folder; all but image_fn may be empty or absent.
+        products: how many coarse products there must be, the further ones in columns label_fn_2,
+            label_fn_3 and so on, where a row names all of them or none; None reads label_fn alone.
 
     Raises:
-        DataError: the table is missing, malformed, or lists nothing.
+        DataError: the table is missing, malformed, lists nothing, or holds more or fewer products.
     """
+    labels = ["label_fn", *(f"label_fn_{number}" for number in range(2, (products or 1) + 1))]
     if not path.is_file():
         raise DataError(f"There is no CSV file '{path}'; check the path.")
     try:
@@ -167,22 +181,44 @@ def read_table(path: Path) -> list[Scene]:
             f"{path} has the columns {', '.join(columns) or '(none)'}, expected image_fn and, "
             f"where there are such files, label_fn and truth_fn."
         )
-    scenes = [_row_scene(path, line, row) for line, row in rows]
+    if products is not None:
+        _require_products(path, columns, labels)
+    scenes = [_row_scene(path, line, row, labels) for line, row in rows]
     if not scenes:
         raise DataError(f"{path} lists no scene, expected at least one row below the columns.")
     return scenes
 
 
-def _row_scene(path: Path, line: int, row: dict[str, str | None]) -> Scene:
+def _require_products(path: Path, columns: Sequence[str], labels: Sequence[str]) -> None:
+    """Raise DataError where a table holds more products than are named, or fewer."""
+    further = sorted(column for column in columns if re.fullmatch(r"label_fn_\d+", column))
+    # a table without products has none of these columns
+    if set(further) != set(labels[1:]) and (further or "label_fn" in columns):
+        raise DataError(
+            f"{path} has {', '.join(further) or 'no column'} for further coarse products, expected "
+            f"{', '.join(labels[1:]) or 'no such column'}: data.agree names one legend for each "
+            "column after label_fn; correct it or the table."
+        )
+
+
+def _row_scene(path: Path, line: int, row: dict[str, str | None], labels: Sequence[str]) -> Scene:
     """Return the scene of one row of a table."""
     files: dict[str, Path | None] = {}
-    for column in ("image_fn", "label_fn", "truth_fn"):
+    for column in ("image_fn", "truth_fn", *labels):
         value = (row.get(column) or "").strip()
         files[column] = path.parent / value if value else None
     image = files["image_fn"]
     if image is None:
         raise DataError(f"{path} has no image_fn in line {line}, expected the path of an image.")
-    return Scene(image.stem, image, files["label_fn"], files["truth_fn"])
+    first, *others = (files[column] for column in labels)
+    given = tuple(other for other in others if other is not None)
+    if len(given) != (len(others) if first else 0):
+        missing = [column for column in labels if files[column] is None]
+        raise DataError(
+            f"{path} has no {', '.join(missing)} in line {line}, expected all of "
+            f"{', '.join(labels)} or none of them."
+        )
+    return Scene(image.stem, image, first, files["truth_fn"], given)
 
 
 def _require_unique(scenes: Sequence[Scene]) -> None:

@@ -16,6 +16,8 @@ class Scene:
     """The coarse product of any CRS, resolution and extent."""
     truth: Path | None
     """Sharp labels of any CRS, resolution and extent; only ever used for scoring."""
+    others: tuple[Path, ...] = ()
+    """Further coarse products, where only labels on which all products agree are used."""
 
 
 @dataclass(frozen=True)

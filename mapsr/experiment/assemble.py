@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import overload
 
 from mapsr.data import Chip, Scene, Scenes, SceneSource, find_scenes
+from mapsr.data.chesapeake import ChesapeakeSettings, find_chesapeake
+from mapsr.data.geotiff import GeoTiffSettings
 from mapsr.data.synthetic import SyntheticSettings, make_scenes
 from mapsr.errors import DataError
 from mapsr.experiment.settings import LegendSettings, RunSettings
 from mapsr.geo import Window
 from mapsr.legends import Crosswalk, Legend, load_crosswalk, load_legend
 from mapsr.mapping import WindowSettings, cover
-from mapsr.prompts import TruthPromptSettings
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,14 @@ class Legends:
         truth = load_crosswalk(settings.crosswalk, load_legend(settings.truth), target)
         return Legends(target, coarse, truth)
 
+    def ways_from(self, names: Sequence[str], preset: str) -> tuple[Crosswalk, ...]:
+        """The ways from further products, by their legends.
+
+        Raises:
+            LegendError: an unknown legend, or one that the crosswalk's preset does not know.
+        """
+        return tuple(load_crosswalk(preset, load_legend(name), self.target) for name in names)
+
 
 class ChipSequence(Sequence[Chip]):
     """Chips of scenes, read when they are asked for."""
@@ -59,12 +68,28 @@ class ChipSequence(Sequence[Chip]):
         return self.source.read(*self.places[index])
 
 
-def scenes_of(settings: RunSettings, folder: Path) -> Scenes:
+def find(settings: RunSettings) -> Scenes | None:
+    """Find the scenes of a data set that lies on this machine; None: they are to be drawn.
+
+    Raises:
+        DataError: it is not there, or not whole.
+    """
+    if isinstance(settings.data, SyntheticSettings):
+        return None
+    return _found(settings.data)
+
+
+def _found(data: GeoTiffSettings | ChesapeakeSettings) -> Scenes:
+    return find_chesapeake(data) if isinstance(data, ChesapeakeSettings) else find_scenes(data)
+
+
+def scenes_of(settings: RunSettings, folder: Path, found: Scenes | None = None) -> Scenes:
     """Find the scenes, or draw them.
 
     Args:
         settings: of the run.
         folder: for scenes that are drawn and have no place of their own.
+        found: what ``find`` gave, where it was asked already.
 
     Raises:
         DataError: a scene is both fitted on and scored where the settings forbid it.
@@ -73,13 +98,13 @@ def scenes_of(settings: RunSettings, folder: Path) -> Scenes:
         root = settings.data.root
         scenes = make_scenes(settings.data, Path(root) if root else folder)
     else:
-        scenes = find_scenes(settings.data)
+        scenes = found or _found(settings.data)
     # resolved, so that a link or another spelling of a path does not hide a leak
     fitted, scored = ({one.image.resolve() for one in part} for part in (scenes.fit, scenes.score))
     both = fitted & scored
-    if both and isinstance(settings.prompts, TruthPromptSettings):
+    if both and settings.learns_from_truth:
         raise DataError(
-            f"{_first(both)} would give its truth to the prompts and be scored with it: choose "
+            f"{_first(both)} would give its truth to the method and be scored with it: choose "
             "data.fit and data.score without common scenes."
         )
     if both and not settings.transductive:

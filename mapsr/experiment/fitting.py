@@ -1,21 +1,25 @@
-"""Fit a method's prompts, and keep them with all that is needed to apply them elsewhere."""
+"""From settings to methods: those that are to be fitted, and those that were."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
 
 from mapsr.data import Scene, SceneSource
 from mapsr.errors import PromptError
-from mapsr.experiment.assemble import Legends, fit_chips
-from mapsr.experiment.settings import MethodSettings
+from mapsr.experiment.assemble import ChipSequence, Legends, fit_chips
+from mapsr.experiment.settings import MethodSettings, RunSettings
 from mapsr.features import TextureSettings, ViTSettings
 from mapsr.features.cache import TokenCache
 from mapsr.features.cached import CachedEncoder
-from mapsr.geo import image_info
-from mapsr.methods import FeatureExtractor, MapSR
+from mapsr.geo import ImageInfo
+from mapsr.mapping import WindowSettings
+from mapsr.methods import FeatureExtractor, MapSR, Method
+from mapsr.methods.kmeans import KMeansSettings, KMeansVoting
+from mapsr.methods.mapsr import MapSRSettings
+from mapsr.methods.network import NetworkMethod, NetworkMethodSettings
 from mapsr.progress import Watch, unwatched
-from mapsr.prompts import PromptFile, TruthPromptSettings
+from mapsr.prompts import PromptFile
 from mapsr.refine import RefineSettings
 from mapsr.upsample import (
     AnyUpSettings,
@@ -56,59 +60,58 @@ def build_extractor(
     )
 
 
-def fit(
-    method: MapSR,
-    settings: MethodSettings,
-    source: SceneSource,
-    scenes: Sequence[Scene],
-    legends: Legends,
-) -> None:
-    """Fit the method's prompts as the settings say.
+def build_method(
+    settings: RunSettings, legends: Legends, watch: Watch, cache: TokenCache | None
+) -> Method:
+    """Build the method of a run.
 
     Raises:
-        PromptError: no labelled pixel, or fewer than two classes with prompts.
+        WeightsError: weights are absent, damaged or of another architecture.
     """
-    prompts = settings.prompts
-    if isinstance(prompts, TruthPromptSettings):
-        chips = fit_chips(source, scenes[: prompts.scenes], settings.windows, prompts.chips)
-        method.fit_truth(chips)
-        return
-    chips = fit_chips(source, scenes, settings.windows, prompts.chips)
-    trainer = settings.trainer
-    method.fit_coarse(chips, legends.coarse, prompts, trainer.device.type, trainer.precision)
+    method = settings.method
+    if isinstance(method, NetworkMethodSettings):
+        if settings.network is None or settings.training is None:
+            raise RuntimeError("the settings are checked when they are made")
+        released = settings.recipe == "released"
+        return NetworkMethod(
+            settings.network, settings.training, method, released, settings.weights_folder
+        )
+    needs = isinstance(method, MapSRSettings) or method.features == "encoder"
+    folder = settings.weights_folder
+    extractor = build_extractor(settings, folder, watch, cache) if needs else None
+    if isinstance(method, KMeansSettings):
+        return KMeansVoting(method, extractor)
+    if extractor is None:
+        raise RuntimeError("MapSR has an extractor")
+    return MapSR(
+        extractor,
+        settings.refine,
+        legends.target.names,
+        settings.prompts,
+        batch=settings.engine.batch,
+        watch=watch,
+    )
 
 
-def image_facts(scenes: Sequence[Scene], scale: float, bands: int | None) -> dict[str, object]:
-    """What prompts need to know of the images that they were fitted on."""
-    info = image_info(scenes[0].image)
-    return {"scale": scale, "bands": bands or info.bands, "dtype": info.dtype}
+def cutter(
+    source: SceneSource, windows: WindowSettings
+) -> Callable[[Sequence[Scene], int | None], ChipSequence]:
+    """Give `Task.cut`: scenes to chips of the windows' size."""
+    return lambda scenes, most: fit_chips(source, scenes, windows, most)
 
 
-def prompt_file(
-    method: MapSR, settings: MethodSettings, config: Plain, legends: Legends, image: Plain
-) -> PromptFile:
-    """Gather what the prompts need to be applied elsewhere.
+def settings_kept(config: Plain, scale: float, info: ImageInfo, bands: int) -> dict[str, object]:
+    """What applying a method elsewhere must know; see `Task.settings`.
 
     Args:
-        method: fitted.
-        settings: of the method.
-        config: the same as plain containers, by group.
-        legends: that the labels went through.
-        image: see ``image_facts``.
+        config: the configuration as plain containers, by group.
+        scale: raw image value that becomes 1.
+        info: of one of the images.
+        bands: how many of their bands are read.
     """
-    if method.prompts is None:
-        raise RuntimeError("the prompts are fitted before they are saved")
     kept = ("backbone", "upsampler", "refine", "windows")
-    return PromptFile(
-        prompts=method.prompts,
-        legend=asdict(legends.target) | {"nodata": sorted(legends.target.nodata)},
-        settings={key: config[key] for key in kept} | {"image": dict(image)},
-        weights={
-            "backbone": method.extractor.encoder.weights,
-            "upsampler": method.extractor.upsampler.weights,
-        },
-        crosswalk=settings.legend.crosswalk,
-    )
+    image = {"scale": scale, "bands": bands, "dtype": info.dtype}
+    return {key: config[key] for key in kept} | {"image": image}
 
 
 @dataclass(frozen=True)

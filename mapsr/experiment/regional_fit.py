@@ -15,13 +15,13 @@ import mapsr
 from mapsr.data import SceneSource
 from mapsr.errors import ConfigError, MapsrError
 from mapsr.experiment.assemble import Legends
-from mapsr.experiment.fitting import Plain, build_extractor, fit, prompt_file
+from mapsr.experiment.fitting import Plain, build_extractor, cutter, settings_kept
 from mapsr.experiment.images import Image
 from mapsr.experiment.region import RegionSettings, scale_of
 from mapsr.experiment.settings import MethodSettings
 from mapsr.geo import ImageInfo, overlap
 from mapsr.mapping.store import differences, file_states
-from mapsr.methods import MapSR
+from mapsr.methods import MapSR, Task
 from mapsr.progress import Progress
 from mapsr.prompts import PromptFile, TruthPromptSettings, load_prompts, save_prompts
 
@@ -84,14 +84,26 @@ def fit_region(
         build_extractor(method_settings, settings.weights_folder),
         method_settings.refine,
         legends.target.names,
+        method_settings.prompts,
         batch=method_settings.engine.batch,
-        seed=settings.seed,
-        progress=progress,
     )
-    fit(method, method_settings, source, [image.scene for image in reached], legends)
-    image = {"scale": scale, "bands": bands, "dtype": info.dtype}
-    file = prompt_file(method, method_settings, config, legends, image)
-    file = replace(file, about=about)
+    trainer = method_settings.trainer
+    method.fit(
+        Task(
+            source=source,
+            scenes=tuple(image.scene for image in reached),
+            coarse=legends.coarse,
+            cut=cutter(source, method_settings.windows),
+            bands=bands,
+            folder=path.parent,
+            device=trainer.device,
+            precision=trainer.precision,
+            seed=settings.seed,
+            progress=progress,
+            settings=settings_kept(config, scale, info, bands),
+        )
+    )
+    file = replace(method.prompt_file(), about=about)
     with _writing(path):
         save_prompts(path, file)
     return Fitted(file, fresh=True)

@@ -4,16 +4,22 @@ from dataclasses import dataclass
 
 import torch
 
+from mapsr.data.chesapeake import ChesapeakeSettings
 from mapsr.data.geotiff import GeoTiffSettings
 from mapsr.data.synthetic import SyntheticSettings
 from mapsr.errors import ConfigError, require_choice, require_range
 from mapsr.features import TextureSettings, ViTSettings
 from mapsr.features.cache import DiskCacheSettings, NoCacheSettings
 from mapsr.mapping import LocalSettings, RaySettings, WindowSettings
-from mapsr.prompts import PromptSettings
+from mapsr.methods.kmeans import KMeansSettings
+from mapsr.methods.mapsr import MapSRSettings
+from mapsr.methods.network import NetworkMethodSettings
+from mapsr.networks.network import NetworkSettings
+from mapsr.prompts import PromptSettings, TruthPromptSettings
 from mapsr.refine import RefineSettings
 from mapsr.settings import choice
-from mapsr.tracking.loggers import NoLoggerSettings, WandbSettings
+from mapsr.tracking import LoggerSettings
+from mapsr.training import TrainingSettings
 from mapsr.upsample import (
     AnyUpSettings,
     BilateralSettings,
@@ -85,8 +91,11 @@ class RunBasics:
     """Give up another run's results in the same folder."""
     weights_folder: str | None = None
     """Folder searched for weights before all others."""
+    recipe: str = "corrected"
+    """How networks are trained: "corrected", or as the authors "released" it, faults included."""
 
     def __post_init__(self) -> None:
+        require_choice(self.recipe, ("corrected", "released"), "recipe")
         if not self.name or "/" in self.name:
             raise ConfigError(f"name is '{self.name}', expected a word without slashes.")
         require_range(self.seed, "seed")
@@ -112,8 +121,11 @@ class MethodSettings:
 class RunSettings(RunBasics, MethodSettings):
     """Everything that `mapsr run` takes."""
 
-    data: GeoTiffSettings | SyntheticSettings
-    logger: NoLoggerSettings | WandbSettings
+    data: GeoTiffSettings | SyntheticSettings | ChesapeakeSettings
+    method: MapSRSettings | KMeansSettings | NetworkMethodSettings
+    network: NetworkSettings | None
+    training: TrainingSettings | None
+    logger: LoggerSettings
     cache: DiskCacheSettings | NoCacheSettings
 
     def __post_init__(self) -> None:
@@ -123,3 +135,22 @@ class RunSettings(RunBasics, MethodSettings):
                 "engine=ray belongs to mapsr map: mapsr run works on this machine, and its prompts "
                 "can be mapped with engine=ray afterwards."
             )
+        trained = isinstance(self.method, NetworkMethodSettings)
+        for group in ("network", "training"):
+            given = getattr(self, group) is not None
+            if given != trained:
+                raise ConfigError(
+                    f"{group}= is set, but the method trains no network: choose one, such as "
+                    "method=unetformer, which sets it."
+                    if given
+                    else f"The method trains a network, but {group}= is not set: choose a method "
+                    "such as method=unetformer, which sets it."
+                )
+
+    @property
+    def learns_from_truth(self) -> bool:
+        """Whether the truth of the scenes to fit on goes into the method."""
+        if isinstance(self.method, NetworkMethodSettings):
+            return self.method.labels == "truth"
+        mapsr = isinstance(self.method, MapSRSettings)
+        return mapsr and isinstance(self.prompts, TruthPromptSettings)

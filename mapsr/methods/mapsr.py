@@ -1,29 +1,51 @@
 """MapSR: class prompts from coarse labels, cosine inference, refinement over a graph."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from mapsr.data import Chip
-from mapsr.errors import DataError, PromptError
-from mapsr.legends import NODATA, Crosswalk
+from mapsr.errors import PromptError
+from mapsr.legends import Crosswalk
 from mapsr.methods.extractor import FeatureExtractor, batches
+from mapsr.methods.labels import (
+    ChipLabels,
+    coarse_labels,
+    padded,
+    sample_pixels,
+    truth_labels,
+)
+from mapsr.methods.method import Method, Task
 from mapsr.progress import Progress, Quiet, Watch, unwatched
 from mapsr.prompts import (
     ClassPrompts,
     CoarsePromptSettings,
     LinearProbe,
     PixelSample,
+    PromptFile,
+    PromptSettings,
     PromptState,
+    TruthPromptSettings,
+    save_prompts,
     train_probe,
 )
 from mapsr.prompts.prompts import agreement, check_prompts
 from mapsr.refine import RefineSettings, refine
-from mapsr.upsample import PixelFeatures
+from mapsr.settings import choice, kind_of
+
+FILE = "prompts.safetensors"
 
 
-class MapSR:
+@choice("method", "mapsr")
+@dataclass(frozen=True)
+class MapSRSettings:
+    """MapSR: prompts, upsampler, backbone and refinement have groups of their own."""
+
+
+class MapSR(Method):
     """The method: fit prompts once, then score any chip without training.
 
     Attributes:
@@ -36,34 +58,82 @@ class MapSR:
         extractor: FeatureExtractor,
         refine_settings: RefineSettings,
         class_names: Sequence[str],
+        prompt_settings: PromptSettings | None = None,
         *,
         batch: int = 1,
-        seed: int = 0,
-        progress: Progress | None = None,
         watch: Watch = unwatched,
     ) -> None:
+        """Make it without prompts.
+
+        Args:
+            extractor: gives pixel features.
+            refine_settings: how scores are refined.
+            class_names: of the C target classes.
+            prompt_settings: how ``fit`` makes prompts; None where they are given by ``use``.
+            batch: most chips that go through the encoder at once while fitting.
+            watch: times the stages.
+        """
         self.extractor = extractor
         self.refine_settings = refine_settings
         self.class_names = tuple(class_names)
+        self.prompt_settings = prompt_settings
         self.batch = batch
-        self.seed = seed
-        self.progress = progress or Quiet()
         self.watch = watch
         self.prompts: ClassPrompts | None = None
         self.probe: LinearProbe | None = None
+        self._task: Task | None = None
+
+    @property
+    def layers(self) -> tuple[str, ...]:
+        """The map's scores, and the probe's where there is one."""
+        return ("map", "probe") if self.probe else ("map",)
 
     @property
     def trained_parameters(self) -> int:
         """Parameters that training changed: the probe's."""
         return self.probe.trained_parameters if self.probe else 0
 
+    @property
+    def weights(self) -> list[dict[str, str]]:
+        """Of encoder and upsampler."""
+        found = (self.extractor.encoder.weights, self.extractor.upsampler.weights)
+        return [one for one in found if one]
+
+    def fit(self, task: Task) -> None:
+        """Fit the prompts as the settings say.
+
+        Raises:
+            PromptError: no labelled pixel, or fewer than two classes with prompts.
+            DataError: a scene has not the labels that the prompts are to come from.
+        """
+        settings = self.prompt_settings
+        if settings is None:
+            raise RuntimeError("a method without prompt settings is given its prompts")
+        self._task = task
+        if isinstance(settings, TruthPromptSettings):
+            chips = task.cut(task.scenes[: settings.scenes], settings.chips)
+            self.fit_truth(chips, task.progress)
+            return
+        self.fit_coarse(
+            task.cut(task.scenes, settings.chips),
+            task.coarse,
+            settings,
+            accelerator=task.device.type,
+            precision=task.precision,
+            seed=task.seed,
+            progress=task.progress,
+        )
+
     def fit_coarse(
         self,
         chips: Sequence[Chip],
         crosswalk: Crosswalk,
         settings: CoarsePromptSettings,
+        *,
         accelerator: str = "cpu",
         precision: str = "32-true",
+        seed: int = 0,
+        progress: Progress | None = None,
     ) -> None:
         """Fit prompts on the coarse labels of chips.
 
@@ -73,6 +143,8 @@ class MapSR:
             settings: of the probe.
             accelerator: Lightning's name of where the probe is trained.
             precision: Lightning's name of how the probe is trained.
+            seed: of the pixels that are drawn, and of their order.
+            progress: shows the work.
 
         Raises:
             PromptError: no labelled pixel, or fewer than two classes with agreeing pixels.
@@ -83,10 +155,14 @@ class MapSR:
             learned, table = crosswalk.table, tuple(range(len(self.class_names)))
         sample: PixelSample | ChipLabels
         if settings.through == "pixels":
-            sample = self._sample(chips, learned, settings)
+            batched = self._batches(chips, "features", progress or Quiet())
+            share = -(-settings.pixels // len(chips))
+            sample = PixelSample(
+                *sample_pixels(self.extractor, batched, learned, share, seed), settings.batch, seed
+            )
             typical = sample.features
         else:
-            sample = ChipLabels(self, chips, learned)
+            sample = ChipLabels(self.extractor, chips, learned)
             typical = self.extractor([chips[0]]).tokens
         scale = float(typical.square().mean().sqrt())
         self.probe = LinearProbe(
@@ -95,9 +171,9 @@ class MapSR:
         with self.watch("probe"):
             train_probe(self.probe, sample, accelerator, precision)
         self.probe.to(self.extractor.device)
-        self._average(chips, crosswalk)
+        self._average(chips, crosswalk, progress or Quiet())
 
-    def fit_truth(self, chips: Sequence[Chip]) -> None:
+    def fit_truth(self, chips: Sequence[Chip], progress: Progress | None = None) -> None:
         """Fit prompts on the truth of chips: the mean feature of each class's pixels.
 
         Raises:
@@ -105,10 +181,10 @@ class MapSR:
         """
         state = self._state()
         with self.watch("prompts"):
-            for batch in self._batches(chips, "prompts"):
+            for batch in self._batches(chips, "prompts", progress or Quiet()):
                 features = self.extractor(batch)
-                truth = torch.stack([_truth(chip) for chip in batch])
-                state.update(features, self.padded(truth, features))
+                truth = torch.stack([truth_labels(chip) for chip in batch])
+                state.update(features, padded(truth, features))
         self._take(state, "truth")
 
     def use(self, prompts: ClassPrompts) -> None:
@@ -125,16 +201,12 @@ class MapSR:
         self.prompts = prompts
 
     @torch.no_grad()
-    def score(self, chips: Sequence[Chip], *, probe: bool = False) -> dict[str, Tensor]:
+    def score(self, chips: Sequence[Chip]) -> dict[str, Tensor]:
         """Score chips of one size.
 
-        Args:
-            chips: a batch.
-            probe: also give the scores of the linear probe.
-
         Returns:
-            "map": (B, C, H, W) refined cosine to each prompt, -inf for a class without one; with
-            ``probe``, "probe": (B, C, H, W) the probe's probabilities.
+            "map": (B, C, H, W) refined cosine to each prompt, -inf for a class without one; where
+            there is a probe, "probe": (B, C, H, W) its probabilities.
         """
         if self.prompts is None:
             raise PromptError("There are no prompts yet: fit them, or load them from a run.")
@@ -147,45 +219,50 @@ class MapSR:
         with self.watch("refine"):
             refined = refine(features, cosine, image, valid, self.refine_settings)
         layers = {"map": self.prompts.expand(refined)}
-        if probe and self.probe is not None:
+        if self.probe is not None:
             layers["probe"] = self.probe.scores(features)[..., :height, :width].softmax(1)
         return layers
 
-    def _sample(
-        self, chips: Sequence[Chip], learned: tuple[int, ...], settings: CoarsePromptSettings
-    ) -> PixelSample:
-        """Draw labelled pixels of each chip; the draw depends on nothing but seed and chip."""
-        share = -(-settings.pixels // len(chips))
-        features: list[Tensor] = []
-        labels: list[Tensor] = []
-        for batch in self._batches(chips, "features"):
-            found = self.extractor(batch)
-            for part, chip in enumerate(batch):
-                label = self.padded(_coarse(chip, learned)[None], found)[0].flatten()
-                choices = (label != NODATA).nonzero()[:, 0]
-                generator = torch.Generator().manual_seed(self.seed * 1_000_003 + len(labels))
-                order = torch.randperm(len(choices), generator=generator)[:share]
-                pixels = choices[order.to(choices.device)]
-                features.append(found.select(part).at(pixels)[0])
-                labels.append(label[pixels])
-        every = torch.cat(labels)
-        if len(every) == 0:
-            raise PromptError(
-                "No pixel of the scenes to fit on has a coarse label of a target class: check the "
-                "coarse product, legend.coarse and legend.crosswalk."
-            )
-        return PixelSample(torch.cat(features), every, settings.batch, self.seed)
+    def facts(self) -> dict[str, object]:
+        """Where the prompts came from, and how many pixels stand behind each."""
+        counts = self.prompts.counts.tolist() if self.prompts else []
+        cached = self.extractor.cached
+        return {
+            "prompts_from": kind_of(self.prompt_settings) if self.prompt_settings else "file",
+            "prompt_pixels": dict(zip(self.class_names, counts, strict=bool(counts))),
+            "cache": cached.cache.facts() if cached else None,
+        }
+
+    def prompt_file(self) -> PromptFile:
+        """The prompts with all that is needed to apply them elsewhere."""
+        if self.prompts is None or self._task is None:
+            raise RuntimeError("the prompts are fitted before they are kept")
+        target = self._task.coarse.target
+        return PromptFile(
+            prompts=self.prompts,
+            legend=asdict(target) | {"nodata": sorted(target.nodata)},
+            settings=dict(self._task.settings),
+            weights={
+                "backbone": self.extractor.encoder.weights,
+                "upsampler": self.extractor.upsampler.weights,
+            },
+            crosswalk=self._task.coarse.name,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write the prompt file."""
+        save_prompts(folder / FILE, self.prompt_file())
 
     @torch.no_grad()
-    def _average(self, chips: Sequence[Chip], crosswalk: Crosswalk) -> None:
+    def _average(self, chips: Sequence[Chip], crosswalk: Crosswalk, progress: Progress) -> None:
         if self.probe is None:
             raise PromptError("The probe comes before the prompts.")
         state = self._state()
         with self.watch("prompts"):
-            for batch in self._batches(chips, "prompts"):
+            for batch in self._batches(chips, "prompts", progress):
                 features = self.extractor(batch)
-                coarse = torch.stack([_coarse(chip, crosswalk.table) for chip in batch])
-                labels = self.padded(coarse, features)
+                coarse = torch.stack([coarse_labels(chip, crosswalk.table) for chip in batch])
+                labels = padded(coarse, features)
                 state.update(features, agreement(self.probe.scores(features), labels))
         self._take(state, "pixels on which probe and coarse product agree")
 
@@ -198,46 +275,7 @@ class MapSR:
         state = PromptState(len(self.class_names), self.extractor.encoder.dim)
         return state.to(self.extractor.device)
 
-    def _batches(self, chips: Sequence[Chip], what: str) -> Iterator[list[Chip]]:
-        return batches(self.progress.track(chips, what, len(chips)), self.batch)
-
-    def padded(self, labels: Tensor, features: PixelFeatures) -> Tensor:
-        """Carry (B, H, W) uint8 labels to the padded plane, int64, 255 on the padding."""
-        height, width = features.size
-        add = (0, width - labels.shape[2], 0, height - labels.shape[1])
-        padded = torch.nn.functional.pad(labels, add, value=NODATA)
-        return padded.long().to(self.extractor.device)
-
-
-class ChipLabels:
-    """Features of chips, factored, and their coarse labels: batches for a probe."""
-
-    def __init__(self, method: MapSR, chips: Sequence[Chip], table: tuple[int, ...]) -> None:
-        self.method = method
-        self.chips = chips
-        self.table = table
-
-    def __len__(self) -> int:
-        return len(self.chips)
-
-    def __iter__(self) -> Iterator[tuple[PixelFeatures, Tensor]]:
-        for chip in self.chips:
-            coarse = _coarse(chip, self.table)
-            if (coarse != NODATA).any():
-                features = self.method.extractor([chip])
-                yield features, self.method.padded(coarse[None], features)
-
-
-def _coarse(chip: Chip, table: tuple[int, ...]) -> Tensor:
-    """Coarse labels of a chip through a table of 256 or fewer entries, 255 where it is invalid."""
-    if chip.coarse is None:
-        raise DataError(f"Scene '{chip.scene}' has no coarse product to fit on.")
-    every = torch.full((256,), NODATA, dtype=torch.uint8)
-    every[: len(table)] = torch.tensor(table, dtype=torch.uint8)
-    return torch.where(chip.valid, every[chip.coarse.long()], NODATA)
-
-
-def _truth(chip: Chip) -> Tensor:
-    if chip.truth is None:
-        raise DataError(f"Scene '{chip.scene}' has no truth to take prompts from.")
-    return torch.where(chip.valid, chip.truth, NODATA)
+    def _batches(
+        self, chips: Sequence[Chip], what: str, progress: Progress
+    ) -> Iterator[list[Chip]]:
+        return batches(progress.track(chips, what, len(chips)), self.batch)

@@ -1,1 +1,1 @@
-"""What people look at: figures of scenes."""
+"""What people look at: tables, and figures of scenes, maps and costs."""

@@ -46,26 +46,59 @@ def scene_figure(
         DataError: a panel is neither an image nor a label map.
         DataError: labels hold a value that the legend has not.
     """
+    grid_figure(path, [panels], legend, pixel_m)
+
+
+def grid_figure(
+    path: Path,
+    rows: Sequence[Sequence[Panel]],
+    legend: Legend,
+    pixel_m: float | None = None,
+) -> None:
+    """Write a PNG that shows rows of panels above the classes they hold.
+
+    Args:
+        path: the file to write, ending in .png.
+        rows: of panels, as many in each; only the titles of the first row are shown.
+        legend: names and colours of the labels; 255 is grey.
+        pixel_m: side of a pixel of each row's first panel in metres, for a scale bar there.
+
+    Raises:
+        DataError: the rows differ in length.
+        DataError: a panel is neither an image nor a label map.
+        DataError: labels hold a value that the legend has not.
+    """
     from matplotlib.figure import Figure
 
-    pictures = [picture(title, array, legend) for title, array in panels]
-    tallest = max(height / width for height, width in (shown.shape[:2] for shown in pictures))
-    entries = _entries(panels, legend)
-    width = PANEL_INCHES * len(panels)
+    if len({len(panels) for panels in rows}) != 1:
+        lengths = ", ".join(str(len(panels)) for panels in rows)
+        raise DataError(f"rows have {lengths} panels, expected as many in each of one or more.")
+    pictures = [[picture(title, array, legend) for title, array in panels] for panels in rows]
+    tallest = [
+        max(height / width for height, width in (shown.shape[:2] for shown in row))
+        for row in pictures
+    ]
+    entries = _entries([panel for panels in rows for panel in panels], legend)
+    width = PANEL_INCHES * len(rows[0])
     longest = max((len(name) for name, _ in entries), default=0)
     columns = max(1, int(width / (0.085 * longest + 0.6)))  # 0.085 inches a letter
-    rows = ceil(len(entries) / columns)
-    figure = Figure((width, PANEL_INCHES * tallest + 0.45 + 0.25 * rows), layout="constrained")
-    row = figure.subplots(1, len(panels), squeeze=False, gridspec_kw={"wspace": 0.02})[0]
-    for axes, (title, _), shown in zip(row, panels, pictures, strict=True):
-        axes.imshow(shown, interpolation="nearest")
-        axes.set_title(title, fontsize=11)
-        axes.set_xticks([])
-        axes.set_yticks([])
-        axes.spines[:].set_linewidth(0.6)
-    if pixel_m is not None:
-        width_px = panels[0][1].shape[-1]
-        _scale_bar(row[0], pixel_m * width_px)
+    below = ceil(len(entries) / columns)
+    height = PANEL_INCHES * sum(tallest) + 0.45 + 0.25 * below
+    figure = Figure((width, height), layout="constrained")
+    grid = figure.subplots(
+        *(len(rows), len(rows[0])),
+        squeeze=False,
+        gridspec_kw={"wspace": 0.02, "hspace": 0.02, "height_ratios": tallest},
+    )
+    for number, (line, panels) in enumerate(zip(grid, rows, strict=True)):
+        for axes, (title, _), shown in zip(line, panels, pictures[number], strict=True):
+            axes.imshow(shown, interpolation="nearest")
+            axes.set_title(title if number == 0 else "", fontsize=11)
+            axes.set_xticks([])
+            axes.set_yticks([])
+            axes.spines[:].set_linewidth(0.6)
+        if pixel_m is not None:
+            _scale_bar(line[0], pixel_m * panels[0][1].shape[-1])
     _class_legend(figure, entries, columns)
     with whole_file(path) as temporary:
         figure.savefig(temporary, dpi=DPI, format="png", facecolor="white")

@@ -8,6 +8,7 @@ import logging
 import shutil
 import traceback
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,14 +18,18 @@ import yaml
 from mapsr.errors import ConfigError
 from mapsr.evaluation.confusion import Confusion
 from mapsr.files import write_json, write_text
+from mapsr.tracking.lock import LOCK, FolderLock
 
 VERSION = 1
 
 Settings = Mapping[str, object]
 
 # what a run makes, metrics first: without them nobody takes the rest for a finished run
-_FILES = ("metrics.json", "confusion.csv", "record.json", "prompts.safetensors", "failed.json")
-_FOLDERS = ("maps", "figures", "wandb")
+_FILES = (
+    *("metrics.json", "confusion.csv", "record.json", "failed.json", "logs.csv"),
+    *("prompts.safetensors", "network.safetensors", "kmeans.safetensors"),
+)
+_FOLDERS = ("maps", "figures", "wandb", "tensorboard", "checkpoints")
 
 
 def science_hash(science: Settings) -> str:
@@ -47,11 +52,41 @@ def read_config(path: Path) -> dict[str, object]:
     return {key: value for key, value in document.items() if key not in ("version", "science")}
 
 
+def finished_metrics(path: Path, science: Settings) -> dict[str, object] | None:
+    """Return what a finished run with these scientific settings came to.
+
+    Args:
+        path: a run folder, existing or not.
+        science: the settings that results depend on.
+
+    Returns:
+        The content of its metrics.json; None where there is no run, or one that is not finished.
+
+    Raises:
+        ConfigError: the folder holds a run with other scientific settings, or foreign files.
+        ConfigError: another version of mapsr's run folders wrote it.
+        ConfigError: its metrics.json is damaged.
+    """
+    if not _holds_run(path):
+        return None
+    _check_same_science(path, science)
+    file = path / "metrics.json"
+    try:
+        metrics: dict[str, object] = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"'{file}' is damaged ({error}); remove it to run anew.") from error
+    return metrics
+
+
 class RunFolder:
     """A folder that belongs to one run; a context that logs to it and records a failure.
 
-    Only ``metrics.json``, written last, marks a finished run. A run that raises leaves
-    ``failed.json`` with the error and its trace, until a run in the same folder succeeds.
+    One process at a time holds the folder, from ``open`` to the end of the context. Only
+    ``metrics.json``, written last, marks a finished run. A run that raises leaves ``failed.json``
+    with the error and its trace, until a run in the same folder succeeds; what its training had
+    kept in ``checkpoints/`` is there for the next attempt.
 
     Attributes:
         path: the folder itself.
@@ -61,8 +96,9 @@ class RunFolder:
         log: file with what was logged inside the context.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, lock: FolderLock | None = None) -> None:
         self.path = path
+        self._lock = lock
         self.maps = path / "maps"
         self.figures = path / "figures"
         self.prompts = path / "prompts.safetensors"
@@ -77,31 +113,30 @@ class RunFolder:
             path: the folder, existing or not.
             config: the resolved configuration, plain containers and scalars only.
             science: the part of it that results depend on.
-            overwrite: give up the results of a run with other science that is there.
+            overwrite: give up the run that is there, whatever its science.
 
         Raises:
-            ConfigError: ``path`` is a file, or can't be made.
+            ConfigError: ``path`` is a file, or can't be made or written.
+            ConfigError: another process works on the run in this folder.
             ConfigError: the folder holds files but no run.
             ConfigError: the folder holds a run with other scientific settings.
             ConfigError: another version of mapsr's run folders wrote it.
         """
+        lock = FolderLock(path)
         try:
             path.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
         except OSError as error:
             raise ConfigError(
                 f"can't make the run folder '{path}' ({error.strerror}); choose another output=."
             ) from error
-        if (path / "config.yaml").exists():
-            _check_same_science(path, science, overwrite)
-            (path / "metrics.json").unlink(missing_ok=True)
-        elif any(path.iterdir()):
-            raise ConfigError(
-                f"the folder '{path}' holds files that no run of mapsr made, and a run would mix "
-                "with them; choose another output=, or empty it."
-            )
-        document = {"version": VERSION, **config, "science": dict(science)}
-        write_text(path / "config.yaml", yaml.safe_dump(document, sort_keys=False))
-        return cls(path)
+        with ExitStack() as undo:
+            undo.callback(lock.release)
+            _make_room(path, science, overwrite)
+            document = {"version": VERSION, **config, "science": dict(science)}
+            write_text(path / "config.yaml", yaml.safe_dump(document, sort_keys=False))
+            undo.pop_all()
+        return cls(path, lock)
 
     def __enter__(self) -> Self:
         self._handler = logging.FileHandler(self.log, mode="w", encoding="utf-8")
@@ -125,6 +160,8 @@ class RunFolder:
             lines = traceback.format_exception(error)
             record = {"error": f"{type(error).__name__}: {error}", "trace": "".join(lines)}
             write_json(failure, record)
+        if self._lock is not None:
+            self._lock.release()
 
     @property
     def finished(self) -> bool:
@@ -175,15 +212,30 @@ def _read(path: Path) -> dict[str, object]:
     return read
 
 
-def _check_same_science(path: Path, science: Settings, overwrite: bool) -> None:
-    """Let only the same science, or an explicit overwrite, into the folder of an earlier run."""
+def _holds_run(path: Path) -> bool:
+    """Whether a folder holds a run; False where it is empty or absent.
+
+    Raises:
+        ConfigError: it holds something else.
+    """
+    if (path / "config.yaml").exists():
+        return True
+    # ours, though no run yet: the lock, and what a kill leaves of a configuration
+    ours = (LOCK, ".config-")
+    if path.is_dir() and not all(one.name.startswith(ours) for one in path.iterdir()):
+        raise ConfigError(
+            f"the folder '{path}' holds files that no run of mapsr made, and a run would mix "
+            "with them; choose another output=, or empty it."
+        )
+    return False
+
+
+def _check_same_science(path: Path, science: Settings) -> None:
+    """Let only the same science into the folder of an earlier run."""
     earlier = _read(path).get("science")
     if not isinstance(earlier, dict):
         earlier = {}
     if science_hash(earlier) == science_hash(science):
-        return
-    if overwrite:
-        _clear(path)
         return
     old, new = dict(_leaves(earlier)), dict(_leaves(science))
     key = next(k for k in [*new, *old] if old.get(k, "unset") != new.get(k, "unset"))
@@ -194,11 +246,22 @@ def _check_same_science(path: Path, science: Settings, overwrite: bool) -> None:
     )
 
 
-def _clear(path: Path) -> None:
-    """Remove what an earlier run made, and nothing else."""
-    for name in _FILES:
+def _make_room(path: Path, science: Settings, overwrite: bool) -> None:
+    """Remove what an earlier run made, as far as a new one must not find it, and nothing else."""
+    if not _holds_run(path):
+        return
+    if overwrite:
+        _read(path)  # of another version: not ours to clear
+    else:
+        _check_same_science(path, science)
+    metrics = path / "metrics.json"
+    # a finished run is done anew from the beginning, an unfinished one goes on
+    stale = metrics.exists()
+    metrics.unlink(missing_ok=True)
+    files, folders = (_FILES, _FOLDERS) if overwrite else ((), ("checkpoints",) if stale else ())
+    for name in files:
         (path / name).unlink(missing_ok=True)
-    for name in _FOLDERS:
+    for name in folders:
         if (path / name).is_dir():
             shutil.rmtree(path / name)
 

@@ -1,28 +1,31 @@
-"""Mirrors of a run outside its folder: none, or Weights & Biases.
+"""Mirrors of a run: none, a file of numbers, TensorBoard, or Weights & Biases.
 
 The run folder is the truth; a mirror gets copies, and never asks for a login.
 """
 
-import netrc
-import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, cast, get_args
-from urllib.parse import urlsplit
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mapsr.errors import ConfigError, require_choice
 from mapsr.settings import choice
+from mapsr.tracking.csv_logger import CsvSettings, open_csv
+from mapsr.tracking.logger import Logger, NoLogger, flatten
+from mapsr.tracking.tensorboard_logger import TensorboardSettings, open_tensorboard
+from mapsr.tracking.wandb_logger import WandbSettings, has_credentials, open_wandb
 
-if TYPE_CHECKING:
-    import wandb
-
-Mode = Literal["offline", "online", "disabled"]
-START_TIMEOUT_S = 30.0
+__all__ = [
+    "CsvSettings",
+    "Logger",
+    "LoggerSettings",
+    "NoLogger",
+    "NoLoggerSettings",
+    "TensorboardSettings",
+    "WandbSettings",
+    "flatten",
+    "has_credentials",
+    "open_logger",
+]
 
 
 @choice("logger", "none")
@@ -31,178 +34,34 @@ class NoLoggerSettings:
     """No mirror: the run folder alone."""
 
 
-@choice("logger", "wandb")
-@dataclass(frozen=True)
-class WandbSettings:
-    """Weights & Biases; offline it needs neither a network nor an account."""
-
-    mode: str = "offline"
-    """offline (`wandb sync` sends the files later), online, or disabled."""
-    project: str = "mapsr"
-    """Project that the run appears in."""
-    group: str | None = None
-    """Group of runs, such as the name of a sweep."""
-    entity: str | None = None
-    """User or team that owns the project; None is the account's default."""
-    tags: tuple[str, ...] = ()
-    """Words to find the run by."""
-
-    def __post_init__(self) -> None:
-        require_choice(self.mode, get_args(Mode), "logger.mode")
+LoggerSettings = NoLoggerSettings | CsvSettings | TensorboardSettings | WandbSettings
 
 
-class Logger(Protocol):
-    """Takes copies of what a run makes."""
-
-    def metrics(self, metrics: Mapping[str, object]) -> None:
-        """Show numbers; nested mappings are joined by "/", what is no number is left out."""
-        ...
-
-    def picture(self, name: str, path: Path) -> None:
-        """Show a picture file."""
-        ...
-
-    def confusion(self, counts: NDArray[np.int64], names: Sequence[str]) -> None:
-        """Show confusion counts, int64 (C, C + 1) with predictions of nodata last."""
-        ...
-
-
-class NoLogger:
-    """Takes nothing."""
-
-    def metrics(self, metrics: Mapping[str, object]) -> None:
-        """Do nothing."""
-
-    def picture(self, name: str, path: Path) -> None:
-        """Do nothing."""
-
-    def confusion(self, counts: NDArray[np.int64], names: Sequence[str]) -> None:
-        """Do nothing."""
-
-
-class WandbLogger:
-    """Copies to a W&B run."""
-
-    def __init__(self, run: "wandb.Run") -> None:
-        self._run = run
-
-    def metrics(self, metrics: Mapping[str, object]) -> None:
-        """Log numbers; nested mappings are joined by "/", what is no number is left out."""
-        self._run.log(flatten(metrics))
-
-    def picture(self, name: str, path: Path) -> None:
-        """Log a picture file."""
-        import wandb
-
-        self._run.log({name: wandb.Image(str(path))})
-
-    def confusion(self, counts: NDArray[np.int64], names: Sequence[str]) -> None:
-        """Log confusion counts as a table of true class, predicted class and pixels."""
-        import wandb
-
-        rows = [
-            [truth, predicted, pixels]
-            for truth, row in zip(names, counts.tolist(), strict=True)
-            for predicted, pixels in zip([*names, "nodata"], row, strict=True)
-        ]
-        table = wandb.Table(columns=["truth", "predicted", "pixels"], data=rows)
-        self._run.log({"confusion": table})
-
-
-def flatten(metrics: Mapping[str, object], prefix: str = "") -> dict[str, float]:
-    """Return the numbers of nested mappings under keys joined by "/"; others are left out."""
-    flat: dict[str, float] = {}
-    for key, value in metrics.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}/")
-        elif isinstance(value, int | float):
-            flat[f"{prefix}{key}"] = value
-    return flat
-
-
-@contextmanager
 def open_logger(
-    settings: NoLoggerSettings | WandbSettings,
-    folder: Path,
-    name: str,
-    config: Mapping[str, object],
-) -> Iterator[Logger]:
-    """Open the mirror of a run, and close it whatever happens; a failure marks the run failed.
+    settings: LoggerSettings, folder: Path, name: str, config: Mapping[str, object]
+) -> AbstractContextManager[Logger]:
+    """Open the mirror of a run; its context closes it whatever happens.
+
+    A failure inside the context marks a W&B run failed.
 
     Args:
         settings: which mirror.
-        folder: the run folder; W&B's files go below it.
+        folder: the run folder; what a mirror keeps goes below it: ``logs.csv``, ``tensorboard/`` or
+            ``wandb/``.
         name: what the run is called there.
         config: the resolved configuration.
 
     Raises:
+        ConfigError: TensorBoard is not installed.
         ConfigError: W&B is to be online without credentials on this machine.
         ConfigError: W&B does not start.
     """
-    if isinstance(settings, NoLoggerSettings):
-        yield NoLogger()
-        return
-    run = _start(settings, folder, name, config)
-    exit_code = 1
-    try:
-        yield WandbLogger(run)
-        exit_code = 0
-    finally:
-        run.finish(exit_code=exit_code)
-
-
-def _start(
-    settings: WandbSettings, folder: Path, name: str, config: Mapping[str, object]
-) -> "wandb.Run":
-    if settings.mode == "online" and not has_credentials():
-        raise ConfigError(
-            "logger.mode is online, but this machine has no W&B credentials; set WANDB_API_KEY, "
-            "run `wandb login`, or choose logger.mode=offline and `wandb sync` later."
-        )
-    import wandb
-
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        return wandb.init(
-            mode=cast(Mode, settings.mode),
-            project=settings.project,
-            group=settings.group,
-            entity=settings.entity,
-            tags=list(settings.tags),
-            name=name,
-            config=dict(config),
-            dir=folder,
-            settings=wandb.Settings(
-                silent=True,
-                console="off",
-                init_timeout=START_TIMEOUT_S,
-                # the run's own record holds all this
-                disable_git=True,
-                disable_code=True,
-                save_code=False,
-                x_disable_meta=True,
-                x_disable_stats=True,
-                x_save_requirements=False,
-            ),
-        )
-    except wandb.errors.Error as error:
-        raise ConfigError(
-            f"W&B does not start in mode {settings.mode} ({error}); choose logger.mode=offline "
-            "and `wandb sync` later, or logger=none."
-        ) from error
-
-
-def has_credentials() -> bool:
-    """Return whether W&B finds an account without asking: by environment or by netrc file."""
-    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
-        return True
-    host = urlsplit(os.environ.get("WANDB_BASE_URL", "https://api.wandb.ai")).hostname or ""
-    candidates = [Path.home() / ".netrc", Path.home() / "_netrc"]
-    named = os.environ.get("NETRC")
-    for path in [Path(named).expanduser()] if named else candidates:
-        try:
-            if netrc.netrc(path).authenticators(host):
-                return True
-        except (OSError, netrc.NetrcParseError):
-            continue
-    return False
+    match settings:
+        case CsvSettings():
+            return open_csv(folder)
+        case TensorboardSettings():
+            return open_tensorboard(folder, name, config)
+        case WandbSettings():
+            return open_wandb(settings, folder, name, config)
+        case NoLoggerSettings():
+            return nullcontext(NoLogger())

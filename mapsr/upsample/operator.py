@@ -13,10 +13,12 @@ from torch import Tensor
 
 from mapsr.upsample.cells import Cells
 
-# Elements of the largest temporary array: 4 MiB in float32 stay in a CPU's cache, and the
-# allocator hands them out again; a GPU wants more at once.
-_CHUNK = 1 << 20
+# Elements of the largest temporary array: 1 MiB in float32 stays in a CPU's cache, and the
+# allocator hands it out again; a GPU wants more at once.
+_CHUNK = 1 << 18
 _CHUNK_GPU = 16 << 20
+# Channels summed at once in double precision.
+_CHANNELS = 128
 
 
 class PixelOperator(Protocol):
@@ -151,16 +153,18 @@ class LocalOperator:
             sums.append(local_sums[image, cell, local])
         ordered, order = torch.cat(sets).sort(stable=True)
         every = torch.arange(batch * count, device=ordered.device)
-        # in double precision: sums of hundreds of terms, whose nearest neighbours are told apart
-        # by their last digits
-        pooled: Tensor = F.embedding_bag(
-            torch.cat(tokens)[order].flatten(),
-            values.flatten(0, 1).double(),
-            torch.searchsorted(ordered, every) * self.cells.shape[2],  # where each set begins
-            mode="sum",
-            per_sample_weights=torch.cat(sums)[order].flatten().double(),
-        )
-        return pooled.view(batch, count, -1).to(values.dtype)
+        begin = torch.searchsorted(ordered, every) * self.cells.shape[2]  # of each set
+        index = torch.cat(tokens)[order].flatten()
+        share = torch.cat(sums)[order].flatten().double()
+        pooled = [
+            # in double precision: sums of hundreds of terms, whose nearest neighbours are told
+            # apart by their last digits
+            F.embedding_bag(index, some.double(), begin, mode="sum", per_sample_weights=share).to(
+                values.dtype
+            )
+            for some in values.flatten(0, 1).split(_CHANNELS, dim=1)
+        ]
+        return torch.cat(pooled, dim=1).view(batch, count, -1)
 
     def rows(self, pixels: Tensor) -> Tensor:
         """The rows of A at flat pixel positions (n,): (B, n, h w)."""

@@ -8,16 +8,27 @@ import pytest
 import yaml
 
 from mapsr.cli.compose import compose, conf_folder, settings_of
-from mapsr.cli.run import _GROUPS, compose_run
+from mapsr.cli.run import _GROUPS, _OPTIONAL, compose_run
 from mapsr.errors import ConfigError
 from mapsr.experiment import RunSettings
 from mapsr.settings import CHOICES
 
 FILES = sorted(conf_folder().rglob("*.yaml"))
-CHOICE_FILES = [path for path in FILES if path.parent.name in _GROUPS]
+CHOICE_FILES = [path for path in FILES if path.parent.name in (*_GROUPS, *_OPTIONAL)]
 EXPERIMENTS = [path.stem for path in FILES if path.parent.name == "experiment"]
+
+
+def _names(group: str) -> list[str]:
+    return [path.stem for path in CHOICE_FILES if path.parent.name == group]
+
+
 # what a choice needs besides itself
-NEEDS = {("data", "geotiff"): ["data.root=here", "data.image={scene}.tif"]}
+ROOT = ["data.root=here"]
+NEEDS = {
+    ("data", "geotiff"): [*ROOT, "data.image={scene}.tif"],
+    **{("data", name): ROOT for name in ("chesapeake", "poland", "sinolc1", "three_products")},
+    **{(group, name): ["method=unetformer"] for group in _OPTIONAL for name in _names(group)},
+}
 
 
 def relative(path: Path) -> str:
@@ -25,7 +36,7 @@ def relative(path: Path) -> str:
 
 
 def test_the_configuration_is_there():
-    assert {path.parent.name for path in CHOICE_FILES} == set(_GROUPS)
+    assert {path.parent.name for path in CHOICE_FILES} == {*_GROUPS, *_OPTIONAL}
     assert {"paper", "patches_all", "patches_cross", "patches_truth"} <= set(EXPERIMENTS)
 
 
@@ -41,9 +52,18 @@ def test_each_choice_becomes_its_settings_class(path):
     chosen = getattr(settings, group)
     assert type(chosen) is CHOICES[group][config[group]["kind"]]
     written = yaml.safe_load(path.read_text())
+    everywhere = "_global_" in path.read_text().splitlines()[0]  # its keys are those of the run
     for key in written.keys() - {"defaults"}:
-        value = getattr(chosen, key)
-        assert value == type(value)(written[key])
+        value = getattr(settings if everywhere else chosen, key)
+        if isinstance(written[key], dict):
+            for inner, wanted in written[key].items():
+                assert _same(getattr(value, inner), wanted)
+        else:
+            assert _same(value, written[key])
+
+
+def _same(value, written):
+    return value == (written if value is None else type(value)(written))
 
 
 @pytest.mark.parametrize("name", EXPERIMENTS)

@@ -239,7 +239,7 @@ def test_truth_of_a_scored_scene_never_reaches_the_prompts(scene_folder, tmp_pat
     own = [one for one in FOUND if not one.startswith("prompts.")]
     command = ["run", *own, "prompts=truth", f"data.root={scene_folder}", "data.fit=null"]
     assert main([*command, f"output={tmp_path / 'run'}", "transductive=true"]) == 1
-    assert "would give its truth to the prompts and be scored with it" in capsys.readouterr().err
+    assert "would give its truth to the method and be scored with it" in capsys.readouterr().err
 
 
 def test_scenes_without_truth_are_mapped_and_not_scored(scene_folder, tmp_path, capsys):

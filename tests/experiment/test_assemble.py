@@ -36,5 +36,5 @@ def test_a_scored_scene_hidden_behind_a_link_is_still_the_fitted_one(scene_folde
     with pytest.raises(DataError, match="both fitted on and scored"):
         scenes(root)
     assert len(scenes(root, "transductive=true").score) == 2
-    with pytest.raises(DataError, match="would give its truth to the prompts"):
+    with pytest.raises(DataError, match="would give its truth to the method"):
         scenes(root, "prompts=truth", "transductive=true")

@@ -23,9 +23,9 @@ def mapsr(refinement=PLAIN, names=NAMES, **more):
     return MapSR(extractor, refinement, names, **more)
 
 
-def fitted(settings=SETTINGS, chips=CHIPS, **more):
+def fitted(settings=SETTINGS, chips=CHIPS, seed=0, **more):
     method = mapsr(**more)
-    method.fit_coarse(chips, crosswalk(), settings)
+    method.fit_coarse(chips, crosswalk(), settings, seed=seed)
     return method
 
 
@@ -98,21 +98,23 @@ def test_prompts_from_truth_are_means_over_valid_pixels():
 
 def test_scores_of_two_chips_equal_those_of_one_by_one():
     method = fitted(refinement=RefineSettings())
-    both = method.score(CHIPS[:2], probe=True)
+    both = method.score(CHIPS[:2])
     assert set(both) == {"map", "probe"}
     for part in range(2):
-        alone = method.score(CHIPS[part : part + 1], probe=True)
+        alone = method.score(CHIPS[part : part + 1])
         for layer, scores in alone.items():
             assert scores.shape == (1, 2, 41, 58)
             torch.testing.assert_close(both[layer][part], scores[0], rtol=1e-4, atol=1e-5)
 
 
 def test_scores_are_cosines_and_the_probes_are_probabilities():
-    layers = fitted().score([make_chip(1, (37, 50))], probe=True)
+    layers = fitted().score([make_chip(1, (37, 50))])
     assert layers["map"].shape == (1, 2, 37, 50)
     assert layers["map"].abs().max() <= 1 + 1e-5
     torch.testing.assert_close(layers["probe"].sum(1), torch.ones(1, 37, 50))
-    assert set(fitted().score([CHIPS[0]])) == {"map"}
+    given = mapsr()
+    given.use(fitted().prompts)
+    assert set(given.score([CHIPS[0]])) == {"map"} == set(given.layers)
 
 
 def test_batches_while_fitting_change_nothing():
@@ -142,7 +144,7 @@ def test_a_class_without_prompt_never_shows():
     method = mapsr(names=names)
     method.fit_coarse(CHIPS, crosswalk(), SETTINGS)
     assert method.prompts.present.tolist() == [True, True, False]
-    layers = method.score([CHIPS[0]], probe=True)
+    layers = method.score([CHIPS[0]])
     assert (layers["map"][:, 2] == float("-inf")).all()
     assert set(layers["map"].argmax(1).unique().tolist()) == {0, 1}
 
@@ -183,7 +185,7 @@ def test_prompts_of_elsewhere_are_used_if_they_fit_the_encoder():
     method, other = fitted(), mapsr()
     other.use(method.prompts)
     expected = method.score([CHIPS[0]])["map"]
-    assert torch.equal(other.score([CHIPS[0]], probe=True)["map"], expected)
-    assert "probe" not in other.score([CHIPS[0]], probe=True)
+    assert torch.equal(other.score([CHIPS[0]])["map"], expected)
+    assert "probe" not in other.score([CHIPS[0]])
     with pytest.raises(PromptError, match="prompts have 9 channels, the encoder 4: they belong"):
         other.use(ClassPrompts(torch.zeros(2, 9), torch.ones(2, dtype=torch.int64)))

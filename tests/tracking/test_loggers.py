@@ -1,4 +1,5 @@
 import os
+import time
 
 import numpy as np
 import pytest
@@ -44,6 +45,19 @@ def finish_codes(monkeypatch):
     return codes
 
 
+def written(folder, *names):
+    """Return what a run's W&B file holds as soon as all the names are in it.
+
+    W&B's own process goes on writing for a moment after a run is finished.
+    """
+    (record,) = folder.rglob("*.wandb")
+    end = time.monotonic() + 20
+    while not all(name in (content := record.read_bytes()) for name in names):
+        assert time.monotonic() < end, content
+        time.sleep(0.01)
+    return content
+
+
 def test_settings_are_choices():
     assert kind_of(NoLoggerSettings()) == "none"
     assert settings_class("logger", "wandb") is WandbSettings
@@ -58,6 +72,7 @@ def test_a_mistyped_mode_is_refused():
 def test_no_logger_takes_everything_and_keeps_nothing(tmp_path):
     with open_logger(NoLoggerSettings(), tmp_path, "run", {}) as logger:
         assert isinstance(logger, NoLogger)
+        logger.step(1, {"train/loss": 0.5})
         logger.metrics({"miou": 0.5})
         logger.picture("map", tmp_path / "none.png")
         logger.confusion(COUNTS, NAMES)
@@ -75,13 +90,48 @@ def test_offline_run_lies_in_the_folder_and_is_silent(tmp_path, monkeypatch, cap
         logger.confusion(COUNTS, NAMES)
     assert codes == [0]
     assert [path.name for path in folder.iterdir()] == ["wandb"]
-    records = list(folder.rglob("*.wandb"))
-    assert len(records) == 1
-    content = records[0].read_bytes()
-    assert b"iou/water" in content
+    content = written(folder, b"iou/water", b"confusion")
     assert b"iou/trees" not in content
-    assert b"confusion" in content
     assert capfd.readouterr() == ("", "")
+
+
+def logged(monkeypatch):
+    """Return a list that fills with what W&B runs log, W&B's own step included."""
+    import wandb
+
+    calls, log = [], wandb.Run.log
+
+    def spy(run, data, *rest, **more):
+        calls.append((run.step, dict(data), rest, more))
+        return log(run, data, *rest, **more)
+
+    monkeypatch.setattr(wandb.Run, "log", spy)
+    return calls
+
+
+def test_steps_of_a_training_have_an_axis_of_their_own(tmp_path, monkeypatch, capfd):
+    calls = logged(monkeypatch)
+    with open_logger(WandbSettings(), tmp_path, "x", {}) as logger:
+        # W&B drops, with a warning, what comes at an earlier step than the last
+        logger.metrics({"before": 1})
+        for step in (100, 200, 50):
+            logger.step(step, {"train/loss": 1 / step})
+        logger.metrics({"miou": 0.5})
+    assert [step for step, *_ in calls] == [0, 1, 2, 3, 4]
+    assert [data.get("train/step") for _, data, *_ in calls] == [None, 100, 200, 50, None]
+    assert all(not rest and not more for *_, rest, more in calls)
+    written(tmp_path, b"train/*", b"train/step", b"train/loss", b"miou")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_offline_needs_no_network(tmp_path, monkeypatch):
+    # nobody listens there
+    for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
+    with open_logger(WandbSettings(), tmp_path, "x", {}) as logger:
+        logger.step(1, {"train/loss": 0.5})
+    written(tmp_path, b"train/loss")
 
 
 def test_a_failed_run_is_finished_as_failed(tmp_path, monkeypatch):
@@ -142,5 +192,11 @@ def test_credentials_are_found_where_wandb_looks(tmp_path, monkeypatch):
 
 
 def test_flatten_joins_names_and_leaves_out_what_is_no_number():
-    nested = {"miou": 0.5, "iou": {"water": 1, "trees": None}, "note": "text", "a": {"b": {"c": 2}}}
+    nested = {
+        "miou": 0.5,
+        "iou": {"water": 1, "trees": None},
+        "note": "text",
+        "yes": True,
+        "a": {"b": {"c": 2}},
+    }
     assert flatten(nested) == {"miou": 0.5, "iou/water": 1, "a/b/c": 2}

@@ -1,0 +1,133 @@
+"""What a training that was killed goes on from."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+
+from mapsr.errors import ConfigError, WeightsError
+from mapsr.files import whole_file
+from mapsr.training.module import NetworkTraining
+
+FILE = "last.pt"
+_FORMAT = 1
+_NETWORK = "network"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """Where the state of one training is kept: one file, replaced whole.
+
+    Attributes:
+        folder: for it alone.
+        identity: what the training depends on, by key, as plain containers; "network" belongs to
+            the architecture.
+    """
+
+    folder: Path
+    identity: Mapping[str, object]
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.folder / FILE
+
+    def save(self, training: NetworkTraining) -> None:
+        """Keep the state of a training, in place of an older one.
+
+        Raises:
+            WeightsError: it can't be written; an older one is still there.
+        """
+        state = {
+            "format": _FORMAT,
+            "identity": dict(self.identity),
+            "step": training.step,
+            "rejected": training.rejected,
+            "first_loss": training.first_loss,
+            "last_loss": training.last_loss,
+            "network": training.network.state_dict(),
+            "optimizer": training.optimizer.state_dict(),
+            "lookahead": training.lookahead.slow if training.lookahead else [],
+            "precision": training.trainer.precision_plugin.state_dict(),
+        }
+        try:
+            with whole_file(self.path) as temporary:
+                torch.save(state, temporary)
+        except (OSError, RuntimeError) as error:
+            raise WeightsError(
+                f"The checkpoint {self.path} can't be written ({_line(error)}): make room, or set "
+                "training.checkpoint_every=null. An older one is untouched: the same command goes "
+                "on from it."
+            ) from error
+
+    def load(self) -> dict[str, Any] | None:
+        """Read the state, on the CPU; None where there is none.
+
+        Raises:
+            WeightsError: the file is damaged, or belongs to another network.
+            ConfigError: it belongs to a training with other settings.
+        """
+        for leftover in self.folder.glob(f".{self.path.stem}-*"):
+            leftover.unlink()  # of a process that was killed while it wrote
+        if not self.path.exists():
+            return None
+        unreadable = (OSError, RuntimeError, EOFError, ValueError, UnpicklingError)
+        try:
+            state = torch.load(self.path, map_location="cpu", weights_only=True)
+        except unreadable as error:
+            raise self._damaged(_line(error)) from error
+        if not isinstance(state, dict) or state.get("format") != _FORMAT:
+            raise self._damaged(f"it has not format {_FORMAT} of this version")
+        self._compare(state["identity"])
+        return state
+
+    def resume(self, training: NetworkTraining, state: Mapping[str, Any]) -> None:
+        """Put a training where its checkpoint was, once its optimiser is ready.
+
+        Raises:
+            WeightsError: the state does not fit the network.
+        """
+        try:
+            training.network.load_state_dict(state["network"])
+            training.optimizer.load_state_dict(state["optimizer"])
+            if training.lookahead is not None:
+                training.lookahead.load(state["lookahead"])
+            training.trainer.precision_plugin.load_state_dict(state["precision"])
+        except (KeyError, RuntimeError, ValueError) as error:
+            raise self._damaged(_line(error)) from error
+        training.rejected, training.first_loss = state["rejected"], state["first_loss"]
+        training.last_loss = state["last_loss"]
+
+    def remove(self) -> None:
+        """Give up the folder, with what a killed process may have left in it."""
+        if self.folder.is_dir():
+            shutil.rmtree(self.folder)
+
+    def _compare(self, found: Mapping[str, object]) -> None:
+        for key in sorted({*found, *self.identity}):
+            was, now = found.get(key), self.identity.get(key)
+            if was == now:
+                continue
+            what = f"{self.path} is a checkpoint of another"
+            if key.partition(".")[0] == _NETWORK:
+                raise WeightsError(
+                    f"{what} network: {key} was {was}, but is {now}: go on with that network, or "
+                    "delete the file to train from the start."
+                )
+            raise ConfigError(
+                f"{what} training: {key} was {was}, but is {now}: go on with the former, or "
+                "delete the file to train from the start."
+            )
+
+    def _damaged(self, why: str) -> WeightsError:
+        return WeightsError(
+            f"The checkpoint {self.path} is damaged ({why}): delete it to train from the start."
+        )
+
+
+def _line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).strip().splitlines()[0].rstrip(".")

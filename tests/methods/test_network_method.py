@@ -1,0 +1,305 @@
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+import yaml
+from make_training import NAMES, PRODUCT, make_scene, source
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from mapsr.cli.compose import conf_folder
+from mapsr.data import Chip
+from mapsr.errors import ConfigError, DataError, WeightsError
+from mapsr.geo import Window
+from mapsr.legends import load_crosswalk, load_legend
+from mapsr.methods.method import Task
+from mapsr.methods.network import NetworkMethod, NetworkMethodSettings
+from mapsr.networks import (
+    EfficientViMSettings,
+    EfficientViTSettings,
+    L2HNetSettings,
+    ParaformerSettings,
+    UNetFormerSettings,
+)
+from mapsr.training import Outputs, TrainingSettings, load_network, save_network
+from mapsr.training.file import FILE
+
+L2HNET = L2HNetSettings(variant="original", width=8)
+RECIPE = TrainingSettings(
+    epochs=2, batch=2, crop=32, chips_per_scene=12, learning_rate=1e-2, checkpoint_every=1
+)
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes")
+    return tuple(make_scene(folder, name, (24, 32), seed=k) for k, name in enumerate("ab"))
+
+
+@pytest.fixture
+def task(scenes, tmp_path):
+    return Task(source(), scenes, PRODUCT, lambda scenes, most: [], 4, tmp_path / "run")
+
+
+def method(network=L2HNET, training=RECIPE, released=False, **values):
+    return NetworkMethod(network, training, NetworkMethodSettings(**values), released)
+
+
+def chip_of(scenes):
+    return source().read(scenes[0], Window(0, 0, 24, 32))
+
+
+# what MapSR's Table I prints in millions, and the exact counts that it stands for
+PRESETS = {
+    "paraformer": (ParaformerSettings(pretrained=False), 145_401_693),
+    "l2hnet": (L2HNetSettings(), 36_922_545),
+    "l2hnet_original": (L2HNetSettings(variant="original"), 1_118_129),
+    "unetformer": (UNetFormerSettings(pretrained=False), 11_724_766),
+    "efficientvit": (EfficientViTSettings(pretrained=False), 51_313_829),
+    "efficientvim": (EfficientViMSettings(pretrained=False), 21_697_162),
+}
+
+
+def preset(name):
+    """The method's settings in conf/method/NAME.yaml, and in the one that it is made from."""
+    values = yaml.safe_load((conf_folder() / "method" / f"{name}.yaml").read_text())
+    bases = [one for one in values["defaults"] if isinstance(one, str)]
+    inherited = [preset(one) for one in bases if one in PRESETS]
+    return (inherited[0] if inherited else {}) | values.get("method", {})
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("crosswalk", ["paraformer", "mapsr", "robinson"])
+def test_presets_have_the_printed_counts(name, crosswalk):
+    network, count = PRESETS[name]
+    settings = NetworkMethodSettings(**preset(name))
+    coarse = load_crosswalk(crosswalk, load_legend("nlcd"), load_legend("chesapeake4"))
+    outputs = settings.outputs(coarse)
+    assert len(outputs.targets) == (17 if settings.classes == "product" else 5)
+    with torch.device("meta"):  # shapes without numbers
+        built = network.build(settings.bands, len(outputs.targets))
+    assert built.trained_parameters == count
+
+
+def test_outputs_by_hand():
+    # product classes 5, 6, 7, 9 stand for 2, 0, 1 and nothing
+    outputs = NetworkMethodSettings().outputs(PRODUCT)
+    assert outputs == Outputs((2, 0, 1, 255), (0, 1, 2), NAMES)
+    outputs = NetworkMethodSettings(labels="truth", background=True).outputs(PRODUCT)
+    assert outputs == Outputs((1, 2, 3), (255, 0, 1, 2), NAMES)
+    outputs = NetworkMethodSettings(classes="product").outputs(PRODUCT)
+    assert outputs == Outputs((0, 1, 2, 3), (2, 0, 1, 255), NAMES)
+    settings = NetworkMethodSettings(
+        classes="product", background=True, skip=("product 6", "of another product")
+    )
+    assert settings.outputs(PRODUCT) == Outputs((1, 255, 2, 3), (255, 2, 1, 255), NAMES)
+
+
+def test_a_product_without_a_class_to_learn_is_refused():
+    skip = tuple(f"product {code}" for code in (5, 6, 7))
+    with pytest.raises(ConfigError, match=r"No class of the product .*shorten method.skip"):
+        NetworkMethodSettings(classes="product", skip=skip).outputs(PRODUCT)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"labels": "thruth"}, "method.labels is 'thruth'.* Did you mean 'truth'"),
+        ({"classes": "coarse"}, "method.classes is 'coarse', expected one of product, target"),
+        ({"labels": "truth", "classes": "product"}, "method.classes=product, but method.labels"),
+        ({"bands": 0}, "method.bands is 0"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(values, message):
+    with pytest.raises(ConfigError, match=message):
+        NetworkMethodSettings(**values)
+
+
+def test_scores_by_hand():
+    # outputs: background, class 1, class 0, class 1, none; no output for class 2
+    outputs = Outputs((), (255, 1, 0, 1, 255), NAMES)
+    logits = torch.tensor([9.0, 1.0, 0.0, 2.0, 9.0]).view(1, 5, 1, 1)
+    scores = outputs.scores(logits).flatten()
+    total = sum(torch.tensor(v).exp() for v in (1.0, 0.0, 2.0))
+    expected = torch.stack([1 / total, torch.tensor(2.0).exp() / total])
+    torch.testing.assert_close(scores[:2], expected)
+    assert scores[2] == -torch.inf
+
+
+def test_the_map_is_the_most_probable_outputs_class():
+    outputs = Outputs((), (255, 2, 0, 1, 255, 0, 2), NAMES)
+    logits = torch.randn(2, 7, 5, 8, generator=torch.Generator().manual_seed(1)).half()
+    scores = outputs.scores(logits)
+    assert scores.shape == (2, 3, 5, 8)
+    assert scores.dtype == torch.float32
+    stands = torch.tensor([1, 2, 3, 5, 6])
+    best = stands[logits[:, stands].float().argmax(1)]
+    assert torch.equal(scores.argmax(1), torch.tensor(outputs.targets)[best])
+    assert (scores.sum(1) <= 1 + 1e-6).all()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"labels": "truth", "background": True, "bands": 3},
+        {"classes": "product", "background": True, "skip": ("product 9",)},
+    ],
+)
+def test_a_fitted_network_maps_what_it_learned(task, scenes, values):
+    seen = []
+    one = method(**values)
+    one.fit(replace(task, seen=lambda step, figures: seen.append((step, *figures))))
+    assert one.layers == ("map",)
+    chip = chip_of(scenes)
+    scores = one.score([chip, chip])["map"]
+    assert scores.shape == (2, 3, 24, 32)
+    assert (scores[0].argmax(0) == chip.truth).float().mean() > 0.9
+    assert one.trained_parameters == sum(p.numel() for p in one.network.parameters())
+    assert one.network.bands == values.get("bands", 4)
+    assert one.weights == []
+    assert seen == [(k, "train/loss", "train/learning_rate") for k in range(1, 25)]
+    facts = one.facts()
+    assert (facts["recipe"], facts["steps"]) == ("corrected", 24)
+    assert facts["last_loss"] < facts["first_loss"]
+    json.dumps(facts, allow_nan=False)
+
+
+def test_a_larger_chip_than_those_of_training_is_scored(task, scenes):
+    one = method()
+    one.fit(task)
+    image = torch.rand(4, 45, 70)
+    chip = Chip("x", Window(0, 0, 45, 70), image, torch.ones(45, 70).bool(), None, None)
+    assert one.score([chip])["map"].shape == (1, 3, 45, 70)
+
+
+def test_the_same_task_gives_the_same_scores(task, scenes, tmp_path):
+    scores = []
+    for name in "ab":
+        one = method()
+        one.fit(replace(task, folder=tmp_path / name))
+        scores.append(one.score([chip_of(scenes)])["map"])
+    assert torch.equal(*scores)
+
+
+def test_the_released_recipe_is_recorded(task):
+    one = method(training=replace(RECIPE, flaws="paraformer", epochs=1), released=True)
+    one.fit(task)
+    assert one.facts()["recipe"] == "released"
+
+
+def test_a_killed_fit_goes_on_and_gives_its_checkpoint_up_when_saved(task, scenes):
+    def killed(step, figures):
+        if step == 15:
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        method().fit(replace(task, seen=killed))
+    assert len(list((task.folder / "checkpoints").iterdir())) == 1
+    one, whole = method(), method()
+    one.fit(task)
+    assert one.facts()["resumed_from_step"] == 12
+    one.save(task.folder)
+    assert [path.name for path in task.folder.iterdir()] == [FILE]
+    whole.fit(replace(task, folder=task.folder / "whole"))
+    chip = chip_of(scenes)
+    assert torch.equal(one.score([chip])["map"], whole.score([chip])["map"])
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"network": L2HNetSettings(width=8)}, WeightsError, "another network: network.unused"),
+        ({"bands": 3}, WeightsError, "another network: network.bands was 4, but is 3"),
+        ({"released": True}, ConfigError, "another training: recipe was corrected, but is releas"),
+        ({"labels": "truth"}, ConfigError, "another training: learned was"),
+    ],
+)
+def test_a_checkpoint_of_something_else_is_refused(task, change, error, message):
+    def killed(step, figures):
+        if step == 13:
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        method().fit(replace(task, seen=killed))
+    message = message.replace("network.unused", "network.variant was original, but is trunk")
+    with pytest.raises(error, match=message):
+        method(**change).fit(task)
+
+
+def test_more_bands_than_there_are_are_refused(task):
+    with pytest.raises(ConfigError, match=r"method.bands is 5, but the images have 4"):
+        method(bands=5).fit(task)
+
+
+def test_before_it_is_fitted_it_does_nothing(tmp_path, scenes):
+    one = method()
+    assert one.trained_parameters == 0
+    assert one.weights == []
+    with pytest.raises(DataError, match="not trained yet"):
+        one.score([chip_of(scenes)])
+    with pytest.raises(DataError, match="not trained yet"):
+        one.save(tmp_path)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    outputs = Outputs((1, 255), (255, 2), NAMES)
+    network = L2HNET.build(3, 2, seed=4)
+    save_network(tmp_path / FILE, network, L2HNET, outputs)
+    return tmp_path / FILE, network, outputs
+
+
+def test_a_saved_network_comes_back(saved):
+    path, network, outputs = saved
+    loaded, stands_for = load_network(path, L2HNET)
+    assert stands_for == outputs
+    assert not loaded.training
+    image = torch.rand(1, 3, 9, 14)
+    assert torch.equal(loaded(image)[0], network.eval()(image)[0])
+    again, _ = load_network(path)
+    assert torch.equal(again(image)[0], loaded(image)[0])
+
+
+def test_a_saved_network_needs_none_of_the_weights_it_began_with(tmp_path):
+    settings = UNetFormerSettings(pretrained=False)
+    save_network(tmp_path / FILE, settings.build(3, 2), settings, Outputs((), (0, 1), NAMES))
+    load_network(tmp_path / FILE, UNetFormerSettings(checkpoint="elsewhere.pth"))
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (L2HNetSettings(variant="original", width=16), "network.width is 8, expected 16"),
+        (UNetFormerSettings(), "network.kind is l2hnet, expected unetformer"),
+    ],
+)
+def test_another_network_than_expected_is_refused(saved, other, message):
+    with pytest.raises(WeightsError, match=f"is a checkpoint of another network: {message}"):
+        load_network(saved[0], other)
+
+
+def test_a_damaged_file_of_a_network_is_refused(saved):
+    path, _, _ = saved
+    state = load_file(path)
+    with safe_open(path, "pt") as file:
+        meta = file.metadata()
+    save_file(state | {"head.bias": torch.zeros(3)}, path, meta)
+    with pytest.raises(WeightsError, match=r"damaged: 1 entries .* the first is 'head.bias'"):
+        load_network(path)
+    save_file(state, path, meta | {"network": "{"})
+    with pytest.raises(WeightsError, match=r"what it says of its network is not whole"):
+        load_network(path)
+    save_file(state, path, meta | {"network": '{"kind": "unet"}'})
+    with pytest.raises(WeightsError, match=r"network.kind is 'unet', expected one of"):
+        load_network(path)
+    save_file(state, path)
+    with pytest.raises(WeightsError, match=r"has format None, expected 1"):
+        load_network(path)
+    path.write_bytes(b"no tensors")
+    with pytest.raises(WeightsError, match=r"can't read the network"):
+        load_network(path)
+    path.unlink()
+    with pytest.raises(WeightsError, match=r"can't read the network"):
+        load_network(path)
