@@ -88,9 +88,10 @@ def test_other_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     for number, words in enumerate(commands("mapsr", "run")):
         if any(word.startswith(("data=", "experiment=")) for word in words):
             continue  # above
-        assert main([*words, *small, *SMALL, f"output=run{number}"]) == 0
+        folder = [] if "-m" in words else [f"output=run{number}"]
+        assert main([*words, *small, *SMALL, *folder]) == 0
 
 
-def test_the_benchmark_is_there() -> None:
-    for words in commands("mapsr", "bench"):
+def test_long_commands_are_there() -> None:
+    for words in (*commands("mapsr", "bench"), *commands("mapsr", "table")):
         assert parser().parse_args(words).run

@@ -20,7 +20,7 @@ from mapsr.upsample import AnyUp, BilateralSettings, Upsampler
 
 LEGEND = load_legend("chesapeake4")
 _TILE_PX = 512
-_SCALE = 255.0
+SCALE = 255.0
 ENCODER = "vit_base_patch14_dinov2.lvd142m"
 
 
@@ -40,7 +40,7 @@ def draw_raster(path: Path, size: tuple[int, int]) -> None:
 
 def job(path: Path, out: Path, windows: WindowSettings) -> MapJob:
     """The job that maps a raster."""
-    reader = ImageReader(image_info(path), None, _SCALE)
+    reader = ImageReader(image_info(path), None, SCALE)
     plan = Plan((reader.grid.height, reader.grid.width), windows)
     raster = Raster(path.name, reader, plan, (Output(),))
     return MapJob(raster, out, LEGEND, {}, overwrite=True, restart=True)
@@ -51,11 +51,12 @@ def weight_free(device: torch.device) -> Score:
     return _method(TextureSettings().build(), BilateralSettings().build(None), device).score
 
 
-def paper_sized(watch: Watch) -> MapSR:
+def paper_sized(watch: Watch, memory_mib: int = 0) -> MapSR:
     """ViT-B/14 and AnyUp with random weights, which take the same time.
 
     Args:
-        watch: times "encode", and in it "networks": the upsampler's own.
+        watch: times "encode" and "upsample", and in it "networks": the upsampler's own.
+        memory_mib: for features that are needed again.
     """
     torch.manual_seed(20)
     upsampler = AnyUp()
@@ -66,15 +67,20 @@ def paper_sized(watch: Watch) -> MapSR:
             return networks(*arguments)  # type: ignore[arg-type]
 
     upsampler.networks = timed  # type: ignore[assignment,method-assign]
-    return _method(ViT(ViTSettings(ENCODER)), upsampler, torch.device("cpu"), watch)
+    encoder = ViT(ViTSettings(ENCODER))
+    return _method(encoder, upsampler, torch.device("cpu"), watch, memory_mib)
 
 
 def _method(
-    encoder: Encoder, upsampler: Upsampler, device: torch.device, watch: Watch = unwatched
+    encoder: Encoder,
+    upsampler: Upsampler,
+    device: torch.device,
+    watch: Watch = unwatched,
+    memory_mib: int = 0,
 ) -> MapSR:
-    extractor = FeatureExtractor(encoder, upsampler, device, 0, watch)
+    extractor = FeatureExtractor(encoder, upsampler, device, memory_mib, watch)
     method = MapSR(extractor, RefineSettings(), LEGEND.names)
-    image = torch.from_numpy(_landscape()[:, :448, :448].astype(np.float32) / _SCALE)
+    image = torch.from_numpy(_landscape()[:, :448, :448].astype(np.float32) / SCALE)
     tokens = encoder(image[None].to(device)).flatten(2)[0].T  # (N, D)
     spread = torch.randperm(len(tokens), generator=torch.Generator().manual_seed(20))
     vectors = tokens[spread[: len(LEGEND)]].cpu()

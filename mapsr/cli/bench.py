@@ -34,6 +34,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "nodes of one core against one. Takes 10 to 20 minutes on two cores.",
     )
     regions.set_defaults(run=bench_map)
+    fit = names.add_parser(
+        "fit",
+        help="probe and prompts of sixteen chips against one encoder pass over them",
+        description="Fits class prompts on sixteen drawn chips of 448 px with ViT-B/14 and AnyUp: "
+        "sampling, probe and prompts against one pass of the encoder over the same chips, with "
+        "features that are known, and from cached tokens alone.",
+    )
+    fit.set_defaults(run=bench_fit)
 
 
 def bench_upsample(arguments: argparse.Namespace) -> int:
@@ -62,5 +70,17 @@ def bench_map(arguments: argparse.Namespace) -> int:
     say(f"ViT-B/14 and AnyUp: {result.chip_seconds:.2f} s per chip, {result.workers} worker(s)")
     for nodes, rate in result.ray_units_per_second.items():
         say(f"Ray, {nodes}: {rate:.2f} chips per second")
+    say(json.dumps(result.as_dict()))
+    return 0
+
+
+def bench_fit(arguments: argparse.Namespace) -> int:
+    """Run the benchmark and print its table and its JSON line."""
+    from mapsr.benchmarks.fit import bench_fit as measure
+
+    result = measure(16, 448, ConsoleProgress())
+    say(f"fit      {result.seconds:7.2f} s  sampling, probe, prompts")
+    say(f"AnyUp    {result.upsampler_seconds:7.2f} s  operators of {result.chips} chips")
+    say(f"ViT-B/14 {result.encoder_seconds:7.2f} s  one pass over them")
     say(json.dumps(result.as_dict()))
     return 0

@@ -1,12 +1,8 @@
 """The linear probe: the only thing that is trained, once, on coarse labels."""
 
-import logging
 import math
-import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, cast
 
 import lightning as L
 import torch
@@ -16,6 +12,7 @@ from torch import Tensor, nn
 
 from mapsr.errors import PromptError
 from mapsr.legends import NODATA
+from mapsr.quiet import fit_quietly
 from mapsr.upsample import PixelFeatures
 
 
@@ -147,39 +144,10 @@ def train_probe(probe: LinearProbe, batches: object, accelerator: str, precision
     Raises:
         PromptError: the loss is no number; the features or the learning rate are out of range.
     """
-    with _hushed(), warnings.catch_warnings():
-        # Lightning's own: https://github.com/Lightning-AI/pytorch-lightning/issues/21326
-        warnings.filterwarnings(
-            "ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning
-        )
-        # the device is the user's choice
-        warnings.filterwarnings("ignore", "GPU available but not used")
-        trainer = L.Trainer(
-            accelerator=accelerator,
-            devices=1,
-            precision=cast(Any, precision),  # Lightning's type of it is private
-            max_epochs=probe.settings.epochs,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-        trainer.fit(probe, train_dataloaders=batches)
+    fit_quietly(probe, batches, accelerator, precision, probe.settings.epochs)
     probe.requires_grad_(False)
     if not torch.isfinite(probe.weight).all():
         raise PromptError(
             "The probe's training diverged: its weights are no numbers. Lower "
             f"prompts.learning_rate, now {probe.settings.learning_rate:g}."
         )
-
-
-@contextmanager
-def _hushed() -> Iterator[None]:
-    """Keep Lightning's advice off the terminal; its warnings and errors stay."""
-    lightning = logging.getLogger("lightning.pytorch")
-    level = lightning.level
-    lightning.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        lightning.setLevel(level)

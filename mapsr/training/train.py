@@ -2,17 +2,15 @@
 
 import logging
 import time
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, cast
+from typing import Any
 
-import lightning as L
 import torch
 
 from mapsr.networks import SegmentationNetwork
 from mapsr.progress import Progress
+from mapsr.quiet import fit_quietly
 from mapsr.training.checkpoint import Checkpoint
 from mapsr.training.module import NetworkTraining, Seen
 from mapsr.training.plan import Plan
@@ -87,7 +85,10 @@ def train_network(
     first = _begin(training, where.checkpoint, state)
     del state
     sampler = ChipSampler(scenes, plan, settings)
-    _fit(training, Batches(sampler, first, settings.workers, where.progress), where)
+    batches = Batches(sampler, first, settings.workers, where.progress)
+    # the plan knows of epochs: to Lightning it is one long one
+    fit_quietly(training, batches, where.device.type, where.precision, epochs=1)
+    batches.finish()
     network.zero_grad(set_to_none=True)
     network.requires_grad_(False)
     network.to(where.device).eval()
@@ -126,37 +127,3 @@ def _begin(
     training.step = int(state["step"])
     logger.info("training goes on from step %d of %d", training.step, plan.steps)
     return training.step
-
-
-def _fit(training: NetworkTraining, batches: Batches, where: Circumstances) -> None:
-    with _hushed(), warnings.catch_warnings():
-        # Lightning's own: https://github.com/Lightning-AI/pytorch-lightning/issues/21326
-        warnings.filterwarnings(
-            "ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning
-        )
-        # the device is the user's choice
-        warnings.filterwarnings("ignore", "GPU available but not used")
-        trainer = L.Trainer(
-            accelerator=where.device.type,
-            devices=1,
-            precision=cast(Any, where.precision),  # Lightning's type of it is private
-            max_epochs=1,  # the plan knows of epochs: to Lightning it is one long one
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-        )
-        trainer.fit(training, train_dataloaders=batches)
-    batches.finish()
-
-
-@contextmanager
-def _hushed() -> Iterator[None]:
-    """Keep Lightning's advice off the terminal; its warnings and errors stay."""
-    lightning = logging.getLogger("lightning.pytorch")
-    level = lightning.level
-    lightning.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        lightning.setLevel(level)

@@ -108,11 +108,10 @@ class LocalOperator:
 
     def apply(self, values: Tensor) -> Tensor:
         """A V: carry (B, h w, C) values of tokens to (B, C, H, W) pixels."""
-        carried = [
-            self.weights[:, part] @ self._window(values, part)  # (B, g, M, C)
-            for part in self._chunks(values.shape[2])
-        ]
-        flat = torch.cat(carried, dim=1).flatten(1, 2)[:, self.cells.slots]  # (B, H W, C)
+        carried = values.new_empty(*self.weights.shape[:3], values.shape[2])  # (B, G, M, C)
+        for part in self._chunks(values.shape[2]):
+            carried[:, part] = self.weights[:, part] @ self._window(values, part)
+        flat = carried.flatten(1, 2)[:, self.cells.slots]  # (B, H W, C)
         plane: Tensor = flat.transpose(1, 2).unflatten(2, self.size)
         return plane
 
@@ -180,31 +179,31 @@ class LocalOperator:
 
     def _squares(self, tokens: Tensor) -> Tensor:
         """|A T|^2 from the features themselves, a chunk at a time: (B, G, M)."""
-        squares = [
-            (self.weights[:, part] @ self._window(tokens, part)).square_().sum(3)
-            for part in self._chunks(tokens.shape[2])
-        ]
-        return torch.cat(squares, dim=1)
+        squares = tokens.new_empty(self.weights.shape[:3])
+        for part in self._chunks(tokens.shape[2]):
+            features = self.weights[:, part] @ self._window(tokens, part)  # (B, g, M, D)
+            squares[:, part] = features.square_().sum(3)
+        return squares
 
     def _squares_by_window(self, tokens: Tensor) -> Tensor:
         """|A T|^2 = w' (T T') w with the Gram matrix of each cell's window: (B, G, M)."""
-        squares = []
+        squares = tokens.new_empty(self.weights.shape[:3])
         for part in self._chunks(tokens.shape[2]):
             window = self._window(tokens, part)  # (B, g, K, D)
-            squares.append(self._quadratic(part, window @ window.transpose(2, 3)))
-        return torch.cat(squares, dim=1)
+            squares[:, part] = self._quadratic(part, window @ window.transpose(2, 3))
+        return squares
 
     def _squares_by_pair(self, tokens: Tensor) -> Tensor:
         """|A T|^2 = w' (T T') w with the Gram matrix of all tokens: (B, G, M)."""
         hw = tokens.shape[1]
         whole = (tokens @ tokens.transpose(1, 2)).flatten(1)  # (B, h w h w)
-        squares = []
+        squares = tokens.new_empty(self.weights.shape[:3])
         for part in self._chunks(self.cells.shape[2]):
             token = self.cells.tokens[part]
             pairs = token[:, :, None] * hw + token[:, None]  # (g, K, K)
             gram = whole.index_select(1, pairs.flatten()).unflatten(1, pairs.shape)
-            squares.append(self._quadratic(part, gram))
-        return torch.cat(squares, dim=1)
+            squares[:, part] = self._quadratic(part, gram)
+        return squares
 
     def _quadratic(self, part: slice, gram: Tensor) -> Tensor:
         weights = self.weights[:, part]
