@@ -14,6 +14,7 @@ from mapsr.legends import LandClass, Legend
 from mapsr.prompts.prompts import ClassPrompts
 
 VERSION = 2
+_KEYS = {"version", "legend", "settings", "weights", "crosswalk"}
 Plain = dict[str, object]
 
 
@@ -71,7 +72,10 @@ def load_prompts(path: Path) -> PromptFile:
     """
     file = path / "prompts.safetensors" if path.is_dir() else path
     if not file.is_file():
-        raise PromptError(f"No prompts at {file}: give a finished run's folder or a prompt file.")
+        raise PromptError(
+            f"No prompts at {file}: give the folder of a finished run of method=mapsr, or a prompt "
+            "file."
+        )
     try:
         with safe_open(file, framework="pt") as opened:
             about = json.loads((opened.metadata() or {}).get("mapsr", "null"))
@@ -79,7 +83,9 @@ def load_prompts(path: Path) -> PromptFile:
         raise PromptError(f"{file} is no readable safetensors file: {error}.") from error
     except json.JSONDecodeError:
         about = None
-    if not isinstance(about, dict):
+    # networks and clusters are kept in such files too
+    keys = about.keys() if isinstance(about, dict) else set()
+    if "version" not in keys or (about["version"] in (1, VERSION) and not keys >= _KEYS):
         raise PromptError(f"{file} holds no prompts of mapsr.")
     about = _upgraded(about)
     if about["version"] != VERSION:

@@ -92,7 +92,6 @@ class RunFolder:
         path: the folder itself.
         maps: folder for map rasters.
         figures: folder for pictures.
-        prompts: file for the class prompts.
         log: file with what was logged inside the context.
     """
 
@@ -101,7 +100,6 @@ class RunFolder:
         self._lock = lock
         self.maps = path / "maps"
         self.figures = path / "figures"
-        self.prompts = path / "prompts.safetensors"
         self.log = path / "log.txt"
         self._handler: logging.Handler | None = None
 

@@ -10,6 +10,9 @@ from mapsr.errors import PromptError
 from mapsr.legends import load_legend
 from mapsr.prompts import ClassPrompts, PromptFile, load_prompts, save_prompts
 
+# what K-means keeps in a run's folder
+CLUSTERS = {"mapsr": json.dumps({"version": 1, "classes": ["water"], "settings": {}})}
+
 
 @pytest.fixture
 def file():
@@ -38,7 +41,7 @@ def test_prompts_go_through_a_file(tmp_path, file):
 
 @pytest.mark.parametrize("name", ["none.safetensors", "."])
 def test_nothing_there(tmp_path, name):
-    with pytest.raises(PromptError, match=r"No prompts at .*safetensors: give a finished run's"):
+    with pytest.raises(PromptError, match=r"No prompts at .*safetensors: give the folder of a"):
         load_prompts(tmp_path / name)
 
 
@@ -53,7 +56,10 @@ def test_a_damaged_file(tmp_path, file):
         load_prompts(path)
 
 
-@pytest.mark.parametrize("metadata", [None, {"format": "pt"}, {"mapsr": "{"}, {"mapsr": "[1]"}])
+@pytest.mark.parametrize(
+    "metadata",
+    [None, {"format": "pt"}, {"mapsr": "{"}, {"mapsr": "[1]"}, {"mapsr": "{}"}, CLUSTERS],
+)
 def test_a_foreign_file(tmp_path, metadata):
     path = tmp_path / "prompts.safetensors"
     save_file({"vectors": torch.zeros(2, 3)}, path, metadata=metadata)

@@ -52,7 +52,6 @@ def test_config_is_there_at_once_and_comes_back(tmp_path):
     assert (folder.path / "config.yaml").read_text().startswith("version: 1\n")
     assert not folder.finished
     assert (folder.maps, folder.figures) == (folder.path / "maps", folder.path / "figures")
-    assert folder.prompts == folder.path / "prompts.safetensors"
 
 
 def test_metrics_alone_mark_the_end_and_go_first(tmp_path):

@@ -138,6 +138,7 @@ RESUMED = {
     ),
     "sgd": (L2HNET, {"optimizer": "sgd", "schedule": "poly", "loss": "confident_area"}),
     "frozen": (VIM, {"freeze_norm": True, "schedule": "restarts", "restart": 1}),
+    "efficientvit": (EfficientViTSettings(encoder="efficientvit_b0", pretrained=False), {}),
 }
 
 
@@ -157,6 +158,19 @@ def test_a_killed_training_ends_with_the_same_weights(tmp_path, scenes, name, ki
     timeless = {"resumed_from_step", "train_seconds"}
     for key in facts.keys() - timeless:
         assert facts[key] == again[key], key
+
+
+@pytest.mark.slow  # 60 million parameters, whatever its width
+def test_a_killed_paraformer_ends_with_the_same_weights(tmp_path, scenes):
+    values = {"batch": 1, "chips_per_scene": 1, "loss": "plat", "optimizer": "sgd", "epochs": 2}
+    settings = recipe(**values)  # 2 epochs of 2 steps
+    whole, _, losses = train(tmp_path / "whole", scenes, PARAFORMER, settings)
+    with pytest.raises(Killed):
+        train(tmp_path / "killed", scenes, PARAFORMER, settings, kill=3)
+    resumed, again, rest = train(tmp_path / "killed", scenes, PARAFORMER, settings)
+    assert again["resumed_from_step"] == 2
+    assert rest == losses[2:]
+    assert same(whole, resumed)
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path, scenes):
