@@ -21,6 +21,14 @@ DRIVERS = ("GTiff", "COG")
 # choice of the upsampler -> the weights that it needs; a backbone is called as its weights are
 ANYUP = {"anyup": "anyup_multi_backbone", "anyup_paper": "anyup_paper"}
 
+NETWORKS = {
+    "paraformer": "vit_base_in21k",
+    "unetformer": "resnet18_swsl",
+    "efficientvit": "efficientvit_l2",
+    "efficientvim": "efficientvim_m4",
+}
+"""Choice of a network -> the weights that its encoder starts from."""
+
 
 def add_parser(subparsers: "Subparsers") -> None:
     """Add the command to those of ``mapsr``."""
@@ -223,8 +231,11 @@ def weights(name: str) -> tuple[Finding, bool]:
 
 
 def choices(present: list[str]) -> Iterator[Finding]:
-    """Tell which backbones and upsamplers work with the weights that are here."""
-    encoders = [name for name in present if name not in ANYUP.values()]
+    """Tell which backbones, upsamplers and networks work with the weights that are here."""
+    others = {*ANYUP.values(), *NETWORKS.values()}
+    encoders = [name for name in present if name not in others]
     yield Finding("backbones", ", ".join(["texture", *encoders]))
     anyup = [choice for choice, name in ANYUP.items() if name in present]
     yield Finding("upsamplers", ", ".join(["nearest", "bilinear", "bilateral", *anyup]))
+    networks = [choice for choice, name in NETWORKS.items() if name in present]
+    yield Finding("networks", ", ".join(["l2hnet", *networks]))

@@ -11,6 +11,7 @@ from mapsr.experiment.settings import RunSettings
 from mapsr.methods.kmeans import KMeansSettings
 from mapsr.methods.network import NetworkMethodSettings
 from mapsr.tracking import science_hash
+from mapsr.tracking.folder import INPUTS
 from mapsr.weights import sha256_of
 
 Plain = Mapping[str, object]
@@ -47,7 +48,7 @@ def science_of(
         science["precision"] = settings.trainer.precision
     scenes = scenes or find(settings)
     if scenes:
-        science["inputs"] = _inputs(scenes)
+        science[INPUTS] = _inputs(scenes)
     return science
 
 

@@ -21,6 +21,8 @@ from mapsr.files import write_json, write_text
 from mapsr.tracking.lock import LOCK, FolderLock
 
 VERSION = 1
+INPUTS = "inputs"
+"""Key of the science that stands for the content of the data."""
 
 Settings = Mapping[str, object]
 
@@ -229,10 +231,15 @@ def _holds_run(path: Path) -> bool:
 
 
 def _check_same_science(path: Path, science: Settings) -> None:
-    """Let only the same science into the folder of an earlier run."""
+    """Let only the same science into the folder of an earlier run.
+
+    One that came to nothing, not even a checkpoint, goes on with data that were mended since.
+    """
     earlier = _read(path).get("science")
     if not isinstance(earlier, dict):
         earlier = {}
+    if not any((path / name).exists() for name in ("metrics.json", "checkpoints")):
+        earlier, science = ({**of, INPUTS: None} for of in (earlier, science))
     if science_hash(earlier) == science_hash(science):
         return
     old, new = dict(_leaves(earlier)), dict(_leaves(science))

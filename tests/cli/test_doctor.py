@@ -52,6 +52,7 @@ def test_a_bare_machine_can_run_the_default(capsys):
     assert found["weights dinov2_vitb14"] == "absent; `mapsr weights fetch dinov2_vitb14`"
     assert found["backbones"] == "texture"
     assert found["upsamplers"] == "nearest, bilinear, bilateral"
+    assert found["networks"] == "l2hnet"
     assert out.endswith("`mapsr run` works here\n")
 
 

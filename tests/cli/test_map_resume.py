@@ -115,7 +115,7 @@ def test_fitting_is_not_repeated(scene_folder, tmp_path, capsys, interrupted):
 
 
 def test_an_interrupted_fit_leaves_nothing(scene_folder, tmp_path, monkeypatch):
-    def interrupt(*arguments):
+    def interrupt(*arguments, **more):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:

@@ -66,6 +66,17 @@ def test_metrics_alone_mark_the_end_and_go_first(tmp_path):
     assert read_config(tmp_path)["device"] == "cuda"
 
 
+def test_a_run_that_came_to_nothing_goes_on_with_mended_data(tmp_path):
+    mended = {**SCIENCE, "inputs": "mended"}
+    RunFolder.open(tmp_path / "bare", CONFIG, {**SCIENCE, "inputs": "bad"}).__exit__(*3 * [None])
+    assert finished_metrics(tmp_path / "bare", mended) is None
+    RunFolder.open(tmp_path / "bare", CONFIG, mended).__exit__(*3 * [None])
+    # what a training has learned from other data is never gone on with
+    (tmp_path / "bare" / "checkpoints").mkdir()
+    with pytest.raises(ConfigError, match='inputs is "mended" there and "again" now'):
+        RunFolder.open(tmp_path / "bare", CONFIG, {**SCIENCE, "inputs": "again"})
+
+
 def test_the_order_of_keys_is_no_setting(tmp_path):
     assert science_hash(SCIENCE) == science_hash(dict(reversed(SCIENCE.items())))
     assert science_hash(SCIENCE) != science_hash(OTHER)
