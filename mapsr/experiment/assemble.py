@@ -48,6 +48,23 @@ class Legends:
         return tuple(load_crosswalk(preset, load_legend(name), self.target) for name in names)
 
 
+def source_of(settings: RunSettings, legends: Legends) -> SceneSource:
+    """Make the reader of a run's scenes.
+
+    Raises:
+        LegendError: a further product's legend is unknown to the crosswalk.
+    """
+    data = settings.data
+    agree = data.agree if isinstance(data, GeoTiffSettings) else ()
+    return SceneSource(
+        data.scale,
+        legends.coarse,
+        legends.truth,
+        None if isinstance(data, SyntheticSettings) else data.bands,
+        legends.ways_from(agree, settings.legend.crosswalk),
+    )
+
+
 class ChipSequence(Sequence[Chip]):
     """Chips of scenes, read when they are asked for."""
 

@@ -4,10 +4,8 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
-from mapsr.data import Scenes, SceneSource
-from mapsr.data.geotiff import GeoTiffSettings
-from mapsr.data.synthetic import SyntheticSettings
-from mapsr.experiment.assemble import Legends, find, scenes_of
+from mapsr.data import Scenes
+from mapsr.experiment.assemble import Legends, find, scenes_of, source_of
 from mapsr.experiment.fitting import build_method, cutter, settings_kept
 from mapsr.experiment.judge import judge, metrics_of, pooled
 from mapsr.experiment.pictures import scene_picture
@@ -89,16 +87,7 @@ class _Run:
         self.progress = progress
         self.legends = legends
         self.scenes = scenes
-        data = settings.data
-        self.bands = None if isinstance(data, SyntheticSettings) else data.bands
-        agree = data.agree if isinstance(data, GeoTiffSettings) else ()
-        self.source = SceneSource(
-            data.scale,
-            legends.coarse,
-            legends.truth,
-            self.bands,
-            legends.ways_from(agree, settings.legend.crosswalk),
-        )
+        self.source = source_of(settings, legends)
 
     def check(self) -> None:
         """Refuse scenes that can't be read before long work begins."""
@@ -113,7 +102,7 @@ class _Run:
         with self.watch("weights"):
             method = build_method(settings, self.legends, self.watch, settings.cache.open())
         info = image_info(self.scenes.fit[0].image)
-        bands = self.bands or info.bands
+        bands = self.source.bands or info.bands
         task = Task(
             source=self.source,
             scenes=self.scenes.fit,
@@ -141,7 +130,7 @@ class _Run:
         tags = {"MAPSR_RUN": settings.name, "MAPSR_CROSSWALK": settings.legend.crosswalk}
         jobs = []
         for scene in self.scenes.score:
-            reader = ImageReader(image_info(scene.image), self.bands, settings.data.scale)
+            reader = ImageReader(image_info(scene.image), self.source.bands, settings.data.scale)
             plan = Plan((reader.grid.height, reader.grid.width), settings.windows)
             raster = Raster(scene.name, reader, plan, outputs)
             path = self.folder.maps / f"{scene.name}.tif"

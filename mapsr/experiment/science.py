@@ -17,7 +17,7 @@ from mapsr.weights import sha256_of
 Plain = Mapping[str, object]
 _COMMON = ("data", "legend", "windows", "method")
 # Keys within groups that say where things are or how fast they go.
-_ASIDE = {"root", "download", "workers", "checkpoint_every"}
+_ASIDE = {"root", "workers", "checkpoint_every"}
 # Bytes at either end of a file that tell it from others of its name and size.
 _END = 1 << 16
 

@@ -5,9 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from mapsr.data import Scene, SceneSource
-from mapsr.data.synthetic import SyntheticSettings
 from mapsr.errors import DataError, near_match
-from mapsr.experiment.assemble import Legends, scenes_of
+from mapsr.experiment.assemble import Legends, scenes_of, source_of
 from mapsr.experiment.cells import Cell
 from mapsr.experiment.pictures import read_labels
 from mapsr.experiment.tables import Gathered, Made, Request, gather, make_table
@@ -138,8 +137,7 @@ def _draw(path: Path, definition: MapsDefinition, cells: list[tuple[str, Cell]])
     first = cells[0][1]
     settings = first.settings
     legends = Legends.load(settings.legend)
-    bands = None if isinstance(settings.data, SyntheticSettings) else settings.data.bands
-    source = SceneSource(settings.data.scale, legends.coarse, legends.truth, bands)
+    source = source_of(settings, legends)
     scenes = {one.name: one for one in scenes_of(settings, first.path / "scenes").score}
     rows, pixel_m = [], 1.0
     for chosen in _chosen(definition, scenes):

@@ -4,7 +4,7 @@ import pytest
 
 from mapsr.cli.run import compose_run
 from mapsr.errors import DataError
-from mapsr.experiment.assemble import scenes_of
+from mapsr.experiment.assemble import Legends, scenes_of, source_of
 
 
 def scenes(root, *overrides):
@@ -38,3 +38,11 @@ def test_a_scored_scene_hidden_behind_a_link_is_still_the_fitted_one(scene_folde
     assert len(scenes(root, "transductive=true").score) == 2
     with pytest.raises(DataError, match="would give its truth to the method"):
         scenes(root, "prompts=truth", "transductive=true")
+
+
+def test_figures_of_three_products_read_them_as_the_run_did():
+    # a figure once made its own reader, which knew the first product alone
+    settings, _ = compose_run(["data=poland", "data.root=x"])
+    source = source_of(settings, Legends.load(settings.legend))
+    assert [one.source.name for one in source.agree] == ["esri_10m", "from_glc10"]
+    assert (source.coarse.source.name, source.bands) == ("esa_worldcover", 3)
