@@ -53,8 +53,12 @@ def random_features(
 
 
 def random_anyup(seed: int) -> AnyUp:
-    """AnyUp with weights that no checkpoint has; norms and biases are not left at one and zero."""
-    network = AnyUp()
+    """AnyUp with weights that no checkpoint has."""
+    return with_random_weights(AnyUp(), seed)
+
+
+def with_random_weights(network, seed: int):
+    """A network of which norms and biases are not left at one and zero."""
     numbers = generator(seed)
     for name, parameter in network.named_parameters():
         if name == "rope.freqs":

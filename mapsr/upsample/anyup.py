@@ -224,10 +224,7 @@ class AnyUp(Upsampler):
         return self._encode_queries(pixels, size), keys  # takes over the memory of ``pixels``
 
     def _encode_image(self, image: Tensor) -> Rows:
-        rows = Rows.of(image)
-        rows = rows.linear(self.image_encoder[0].get_parameter("weight"))
-        for block in self.image_encoder[1:]:
-            rows.residual(block)
+        rows = Rows.of(image).encode(self.image_encoder)
         rows.rotate(*self.rope.tables(rows.size))
         return rows
 
@@ -242,9 +239,7 @@ class AnyUp(Upsampler):
         return self.cross_decode.cross_attn.key(keys.flatten(2).transpose(1, 2))  # (B, hw, 128)
 
     def _encode_queries(self, pixels: Rows, size: tuple[int, int]) -> Tensor:
-        rows = pixels.linear(self.query_encoder[0].get_parameter("weight"), into=pixels)
-        for block in self.query_encoder[1:]:
-            rows.residual(block)
+        rows = pixels.encode(self.query_encoder, into=pixels)
         if size != rows.size:
             pooled = F.adaptive_avg_pool2d(rows.values.permute(0, 3, 1, 2), size)
             rows = Rows.of(pooled)

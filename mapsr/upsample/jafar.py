@@ -255,9 +255,7 @@ class Jafar(Upsampler):
         return GlobalOperator(queries, keys, HEADS, size, grid)
 
     def _encode_image(self, image: Tensor) -> Rows:
-        rows = Rows.of(image).linear(self.image_encoder[0].get_parameter("weight"))
-        for block in self.image_encoder[1:]:
-            rows.residual(block)
+        rows = Rows.of(image).encode(self.image_encoder)
         rows.rotate(*self.rope.tables(rows.size))
         return rows
 
@@ -272,9 +270,7 @@ class Jafar(Upsampler):
         return self.cross_decode.cross_attn.key(keys.flatten(2).transpose(1, 2))  # (B, h w, 128)
 
     def _queries(self, pixels: Rows, size: tuple[int, int]) -> Tensor:
-        rows = pixels.linear(self.query_encoder[0].get_parameter("weight"), into=pixels)
-        for block in self.query_encoder[1:]:
-            rows.residual(block)
+        rows = pixels.encode(self.query_encoder, into=pixels)
         pooled = rows.values.permute(0, 3, 1, 2)  # (B, 128, H, W)
         if size != rows.size:
             pooled = F.adaptive_avg_pool2d(pooled, size)

@@ -47,6 +47,13 @@ class Rows:
             into.values[:, strip] = self.values[:, strip] @ matrix
         return into
 
+    def encode(self, encoder: nn.Sequential, into: "Rows | None" = None) -> "Rows":
+        """Apply a 1 x 1 convolution and the residual blocks behind it; see ``linear``."""
+        rows = self.linear(cast(Any, encoder[0]).weight, into)
+        for block in encoder[1:]:
+            rows.residual(block)
+        return rows
+
     def rotate(self, rows: tuple[Tensor, Tensor], columns: tuple[Tensor, Tensor]) -> None:
         """Apply rotary positions in place: x cos(a + b) + turned(x) sin(a + b).
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from stand_ins import dense, generator, normal, uniform
+from stand_ins import dense, normal, uniform, with_random_weights
 
 from mapsr.errors import ConfigError, WeightsError
 from mapsr.upsample import GlobalOperator, Jafar, JafarSettings, globally, strips
@@ -17,17 +17,8 @@ CASES = [
 
 
 def random_jafar(seed, dim=DIM):
-    """JAFAR with weights that no checkpoint has; norms and biases are not left at one and zero."""
-    network = Jafar(dim)
-    numbers = generator(seed)
-    for name, parameter in network.named_parameters():
-        if name == "rope.freqs":
-            continue
-        fan = max(1, parameter[0].numel()) if parameter.dim() > 1 else 25
-        parameter.copy_(torch.randn(parameter.shape, generator=numbers) / fan**0.5)
-        if parameter.dim() == 1 and not name.endswith("bias"):
-            parameter.add_(1)
-    return network
+    """JAFAR with weights that no checkpoint has."""
+    return with_random_weights(Jafar(dim), seed)
 
 
 @pytest.fixture(scope="module")
