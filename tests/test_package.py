@@ -37,7 +37,7 @@ ROOMS = {
         *("mapping", "tracking"),
     },
 }
-OPEN = {"errors", "settings", "files", "findings", "progress", "quiet", "weights"}
+OPEN = {"errors", "settings", "files", "folders", "findings", "progress", "quiet", "weights"}
 TENSOR_ROOMS = {"features", "upsample", "prompts", "refine", "networks"}
 
 

@@ -1,7 +1,6 @@
 """``mapsr cache``: how large the cache of tokens is, and how it becomes smaller."""
 
 import argparse
-import os
 import re
 import time
 from collections.abc import Iterator, Sequence
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mapsr.cli.console import note, say
 from mapsr.errors import ConfigError, require_range
-from mapsr.weights import cache_folder
+from mapsr.folders import token_folder
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -69,14 +68,14 @@ def main(arguments: argparse.Namespace) -> int:
     Raises:
         ConfigError: --folder names no folder, or --older-than is negative.
     """
-    folder = token_folder(arguments.folder)
+    folder = existing_folder(arguments.folder)
     if arguments.action == "info":
         return _info(folder)
     days = arguments.older_than
     return _clear(folder, None if days is None else require_range(days, "--older-than"))
 
 
-def token_folder(named: str | None) -> Path:
+def existing_folder(named: str | None) -> Path:
     """Return the folder of tokens, as `mapsr run cache=disk` chooses it.
 
     Args:
@@ -90,8 +89,7 @@ def token_folder(named: str | None) -> Path:
             f"--folder is '{named}', which is no folder: name the cache.folder of the runs, or "
             "leave it out."
         )
-    chosen = named or os.environ.get("MAPSR_CACHE")
-    return Path(chosen).expanduser() if chosen else cache_folder().with_name("tokens")
+    return token_folder(named)
 
 
 def entries_of(folder: Path) -> Iterator[Entry]:

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from mapsr.errors import ConfigError, require_range
 from mapsr.files import whole_file
+from mapsr.folders import token_folder
 from mapsr.settings import choice
-from mapsr.weights import cache_folder
 
 logger = logging.getLogger(__name__)
 
@@ -61,12 +61,6 @@ class DiskCacheSettings:
             ConfigError: the folder is a file.
         """
         return TokenCache(token_folder(self.folder), self.most_gib)
-
-
-def token_folder(folder: str | None = None) -> Path:
-    """Return the folder of tokens: ``folder``, else MAPSR_CACHE, else below the user's cache."""
-    named = folder or os.environ.get("MAPSR_CACHE")
-    return Path(named).expanduser() if named else cache_folder().with_name("tokens")
 
 
 @dataclass(frozen=True)

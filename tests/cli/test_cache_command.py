@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 import rasterio
@@ -16,7 +17,8 @@ import torch
 from mapsr.cli.main import main
 from mapsr.features import Texture
 from mapsr.features import cache as cache_module
-from mapsr.features.cache import TokenCache, TokenKey, token_folder
+from mapsr.features.cache import TokenCache, TokenKey
+from mapsr.folders import token_folder
 
 RUN = (
     "data.height=200",
@@ -199,14 +201,14 @@ def test_what_is_refused(folder, words, message, capsys):
     assert len(list(folder.glob("*/*.safetensors"))) == 1
 
 
-def test_command_and_runs_choose_the_same_folder(tmp_path, monkeypatch):
-    from mapsr.cli import cache
-
+def test_tokens_lie_where_they_are_named_else_in_the_users_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("MAPSR_CACHE", "~/tokens")
-    assert cache.token_folder(None) == token_folder()
+    assert token_folder() == tmp_path / "tokens"
+    assert token_folder("named") == Path("named")
     monkeypatch.delenv("MAPSR_CACHE")
-    assert cache.token_folder(None) == token_folder()
-    assert cache.token_folder(str(tmp_path)) == token_folder(str(tmp_path))
+    assert token_folder() == tmp_path / "cache/mapsr/tokens"
 
 
 def test_the_command_does_without_torch(tmp_path):
