@@ -29,7 +29,11 @@ class WeightsError(MapsrError):
 
 
 class PromptError(MapsrError):
-    """Class prompts can't be built or loaded."""
+    """Class prompts can't be made."""
+
+
+class FittedError(MapsrError):
+    """A fitted method can't be loaded or applied: absent, damaged, or of other weights or kind."""
 
 
 def near_match(name: str, choices: Iterable[str]) -> str:

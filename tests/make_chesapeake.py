@@ -18,7 +18,7 @@ from affine import Affine
 from make_scenes import CLASSES
 from rasterio.crs import CRS
 
-from mapsr.data.chesapeake_splits import FOLDER, PAPER_TILES, PARTS, folder_name
+from mapsr.data.chesapeake.splits import FOLDER, PAPER_TILES, PARTS, folder_name
 from mapsr.geo import Grid, write_raster
 
 HEIGHT, WIDTH = 64, 96

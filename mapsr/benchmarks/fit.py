@@ -13,7 +13,6 @@ from mapsr.data.landscape import Canvas, draw_landscape
 from mapsr.geo import Window
 from mapsr.legends import Crosswalk, load_crosswalk, load_legend
 from mapsr.progress import Progress
-from mapsr.prompts import CoarsePromptSettings
 from mapsr.tracking import Stopwatch
 
 # Pixels of a cell of the coarse labels.
@@ -27,7 +26,7 @@ class FitResult:
     fit_over_encoder: float
     """Seconds of sampling, probe and prompts, from features that are known, over one pass."""
     fit_with_upsampling_over_encoder: float
-    """The same from cached tokens, with the upsampler's operators made anew."""
+    """The same from cached tokens, with the upsampler's operators made again."""
     seconds: float
     """Sampling, probe and prompts."""
     upsampler_seconds: float
@@ -37,6 +36,19 @@ class FitResult:
     chips: int
     threads: int
     """Of torch."""
+
+    @staticmethod
+    def of(fit: float, upsampler: float, encoder: float, chips: int) -> "FitResult":
+        """Take ratios of seconds."""
+        return FitResult(
+            fit_over_encoder=fit / encoder,
+            fit_with_upsampling_over_encoder=(fit + upsampler) / encoder,
+            seconds=fit,
+            upsampler_seconds=upsampler,
+            encoder_seconds=encoder,
+            chips=chips,
+            threads=torch.get_num_threads(),
+        )
 
     def as_dict(self) -> dict[str, object]:
         """For JSON."""
@@ -63,18 +75,9 @@ def bench_fit(chips: int, side: int, progress: Progress) -> FitResult:
     features = time.perf_counter() - begin
     encoder = watch.seconds["encode"] - before.get("encode", 0.0)
     begin = time.perf_counter()
-    method.fit_coarse(drawn, crosswalk, CoarsePromptSettings(), progress=progress)
+    method.fit_chips(drawn, crosswalk, 0, progress)
     taken = time.perf_counter() - begin
-    upsampler = features - encoder
-    return FitResult(
-        fit_over_encoder=taken / encoder,
-        fit_with_upsampling_over_encoder=(taken + upsampler) / encoder,
-        seconds=taken,
-        upsampler_seconds=upsampler,
-        encoder_seconds=encoder,
-        chips=chips,
-        threads=torch.get_num_threads(),
-    )
+    return FitResult.of(taken, features - encoder, encoder, chips)
 
 
 def draw_chips(count: int, side: int, crosswalk: Crosswalk) -> Iterator[Chip]:

@@ -14,16 +14,10 @@ from typing import Any
 
 from mapsr.benchmarks.rasters import draw_raster, job, paper_sized, weight_free
 from mapsr.errors import ConfigError
-from mapsr.mapping import (
-    Engine,
-    LocalEngine,
-    MapJob,
-    RayEngine,
-    RaySettings,
-    WindowSettings,
-    run_jobs,
-)
-from mapsr.mapping.engines import Outcome, UnitTask, cores
+from mapsr.geo import WindowSettings
+from mapsr.mapping import Engine, LocalEngine, MapJob, RayEngine, RaySettings, run_jobs
+from mapsr.mapping.engines import Outcome, UnitTask
+from mapsr.mapping.local import cores
 from mapsr.progress import Progress, Quiet
 from mapsr.tracking import Stopwatch
 
@@ -129,7 +123,7 @@ def _seconds_per_mpx(folder: Path, size: tuple[int, int]) -> float:
 
 
 def _overhead(folder: Path, size: tuple[int, int]) -> tuple[float, float]:
-    """Share of the workers' time that is no network, and seconds per chip."""
+    """Share of the workers' time that is not spent in networks, and seconds per chip."""
     path = folder / "raster.tif"
     draw_raster(path, size)
     watch = Stopwatch()

@@ -9,12 +9,12 @@ from rasterio.crs import CRS
 
 from mapsr.data.landscape import Canvas, draw_landscape
 from mapsr.features import Encoder, TextureSettings, ViT, ViTSettings
-from mapsr.geo import Grid, ImageReader, Window, image_info, window_writer
+from mapsr.geo import Grid, ImageReader, Window, WindowSettings, image_info, window_writer
 from mapsr.legends import load_legend
-from mapsr.mapping import MapJob, Output, Plan, Raster, Score, WindowSettings
+from mapsr.mapping import MapJob, MapPlan, Output, Raster, Score
 from mapsr.methods import FeatureExtractor, MapSR
 from mapsr.progress import Watch, unwatched
-from mapsr.prompts import ClassPrompts
+from mapsr.prompts import ClassPrompts, CoarsePromptSettings
 from mapsr.refine import RefineSettings
 from mapsr.upsample import AnyUp, BilateralSettings, Upsampler
 
@@ -41,7 +41,7 @@ def draw_raster(path: Path, size: tuple[int, int]) -> None:
 def job(path: Path, out: Path, windows: WindowSettings) -> MapJob:
     """The job that maps a raster."""
     reader = ImageReader(image_info(path), None, SCALE)
-    plan = Plan((reader.grid.height, reader.grid.width), windows)
+    plan = MapPlan((reader.grid.height, reader.grid.width), windows)
     raster = Raster(path.name, reader, plan, (Output(),))
     return MapJob(raster, out, LEGEND, {}, overwrite=True, restart=True)
 
@@ -79,7 +79,7 @@ def _method(
     memory_mib: int = 0,
 ) -> MapSR:
     extractor = FeatureExtractor(encoder, upsampler, device, memory_mib, watch)
-    method = MapSR(extractor, RefineSettings(), LEGEND.names)
+    method = MapSR(extractor, RefineSettings(), LEGEND.names, CoarsePromptSettings())
     image = torch.from_numpy(_landscape()[:, :448, :448].astype(np.float32) / SCALE)
     tokens = encoder(image[None].to(device)).flatten(2)[0].T  # (N, D)
     spread = torch.randperm(len(tokens), generator=torch.Generator().manual_seed(20))

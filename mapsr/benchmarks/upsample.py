@@ -2,7 +2,7 @@
 
 import multiprocessing
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -160,20 +160,27 @@ def bench_upsample(device: str, repeats: int, progress: Progress) -> UpsampleRes
             seconds[name] = min(seconds[name], time.perf_counter() - begin)
     ours, dense = results["ours"].cpu(), results["dense"].cpu()
     return UpsampleResult(
-        speedup=seconds["dense"] / seconds["ours"],
-        memory_ratio=peaks["ours"] / peaks["dense"],
+        **ratios(seconds, peaks),
         max_abs_diff=float((ours - dense).abs().max()),
         same_label=float((ours.argmax(0) == dense.argmax(0)).double().mean()),
-        over_encoder=seconds["ours"] / seconds["encoder"],
-        seconds=seconds["ours"],
-        dense_seconds=seconds["dense"],
-        encoder_seconds=seconds["encoder"],
-        peak_mib=peaks["ours"],
-        dense_peak_mib=peaks["dense"],
         device=device,
         threads=torch.get_num_threads(),
         weights=chip.weights,
     )
+
+
+def ratios(seconds: Mapping[str, float], peaks: Mapping[str, float]) -> dict[str, float]:
+    """Take ratios of seconds and of peaks in MiB, each by way."""
+    return {
+        "speedup": seconds["dense"] / seconds["ours"],
+        "memory_ratio": peaks["ours"] / peaks["dense"],
+        "over_encoder": seconds["ours"] / seconds["encoder"],
+        "seconds": seconds["ours"],
+        "dense_seconds": seconds["dense"],
+        "encoder_seconds": seconds["encoder"],
+        "peak_mib": peaks["ours"],
+        "dense_peak_mib": peaks["dense"],
+    }
 
 
 def _peak_mib(way: str, device: str) -> float:
@@ -188,7 +195,7 @@ def _peak_mib(way: str, device: str) -> float:
     if not Path("/proc/self/clear_refs").exists():
         raise MapsrError("The benchmark reads a process's peak memory from /proc: run it on Linux.")
     before = _status_kib("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # makes the peak start anew
+    Path("/proc/self/clear_refs").write_text("5")  # makes the peak start again
     getattr(chip, way)()
     return (_status_kib("VmHWM") - before) / 1024
 

@@ -66,7 +66,7 @@ def main(arguments: argparse.Namespace) -> int:
     """Run the action; return 0, or 1 where a file can't be removed.
 
     Raises:
-        ConfigError: --folder names no folder, or --older-than is negative.
+        ConfigError: --folder does not name a folder, or --older-than is negative.
     """
     folder = existing_folder(arguments.folder)
     if arguments.action == "info":
@@ -82,11 +82,11 @@ def existing_folder(named: str | None) -> Path:
         named: by the command line; it must be there.
 
     Raises:
-        ConfigError: ``named`` is no folder.
+        ConfigError: ``named`` is not a folder.
     """
     if named and not Path(named).expanduser().is_dir():
         raise ConfigError(
-            f"--folder is '{named}', which is no folder: name the cache.folder of the runs, or "
+            f"--folder is '{named}', which is not a folder: name the cache.folder of the runs, or "
             "leave it out."
         )
     return token_folder(named)

@@ -10,56 +10,122 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, cast, get_args
 
 import yaml
 from hydra import compose as hydra_compose
 from hydra import initialize_config_dir
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import ConfigCompositionException, HydraException, MissingConfigException
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
-import mapsr
-from mapsr.errors import ConfigError, near_match
-from mapsr.settings import CHOICES, settings_class
+from mapsr.cli.advice import first_line, helpful
+from mapsr.cli.console import note
+from mapsr.cli.keys import current, is_text
+from mapsr.errors import ConfigError
+from mapsr.plugins import choices_of, conf_folder, load_choices
+from mapsr.settings import CHOICES, assembled, defaults_of, keys_of
 
-Settings = TypeVar("Settings")
+if TYPE_CHECKING:
+    from mapsr.experiment import RunSettings
+    from mapsr.region import MapSettings
 
 _OUTER_COMMA = re.compile(r",(?![^{]*})(?![^\[]*])")
-# Hydra's launchers that come with an extra.
-_PLUGINS = ("joblib", "submitit_local", "submitit_slurm")
 
 
-def conf_folder() -> Path:
-    """The configuration files: inside an installed package, beside it in a checkout."""
-    package = Path(mapsr.__file__).parent
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parent / "conf"
+def compose_run(overrides: Sequence[str]) -> "RunSettings":
+    """Compose the settings of a run.
+
+    Raises:
+        ConfigError: an unknown key or choice, or a value that does not fit.
+    """
+    from mapsr.experiment import RunSettings
+
+    return assembled(RunSettings, compose("config", overrides))
 
 
-def split(overrides: Sequence[str], cls: type) -> tuple[dict[str, Any], list[str]]:
-    """Take the overrides that belong to a settings class, with "???" for what it must have.
+def compose_map(overrides: Sequence[str]) -> tuple["MapSettings", frozenset[str]]:
+    """Compose the settings of a map.
+
+    Args:
+        overrides: as Hydra takes them; keys that are not groups are read apart from it, so that a
+            pattern that begins with * stays a text.
 
     Returns:
-        Values by field, with the class's defaults; the overrides that are left.
+        The settings, and the keys that were given.
+
+    Raises:
+        ConfigError: an unknown key or choice, or a value that does not fit.
     """
-    fields = {f.name: f for f in dataclasses.fields(cls)}
-    values = {name: _default(field) for name, field in fields.items()}
+    from mapsr.region import MapSettings
+
+    overrides = _renamed_source(current(overrides, note))
+    keys = keys_of(MapSettings)
+    own, rest = _split(overrides, keys)
+    config = compose("map", rest, also=keys)
+    given = frozenset(one.lstrip("+~").partition("=")[0] for one in overrides)
+    defaults = defaults_of(keys.values())
+    return assembled(MapSettings, defaults | config | own), given
+
+
+def compose_parts(group: str) -> dict[str, object]:
+    """Compose every choice of a group that methods are made of: choice -> its settings."""
+    from mapsr.settings import chosen
+
+    found: dict[str, object] = {}
+    for choice in choices_of(group):
+        config = compose("map", [f"{group}={choice}"])
+        found[choice] = chosen(group, config[group])
+    return found
+
+
+def _renamed_source(overrides: Sequence[str]) -> list[str]:
+    """Turn prompts=RUN into fitted=RUN, and say so; prompts=CHOICE is the group's."""
+    found = []
+    for override in overrides:
+        value = override.removeprefix("prompts=")
+        if value != override and value not in choices_of("prompts"):
+            note(
+                f"prompts={value} is called fitted={value} now: prompts= chooses how they are made"
+            )
+            override = f"fitted={value}"
+        found.append(override)
+    return found
+
+
+def _split(
+    overrides: Sequence[str], keys: Mapping[str, "dataclasses.Field[Any]"]
+) -> tuple[dict[str, Any], list[str]]:
+    """Take the overrides of keys apart: their values, and the overrides that are left."""
+    values: dict[str, Any] = {}
     left = []
     for override in overrides:
         key, equals, value = override.partition("=")
-        if not equals or key not in values:
+        if not equals or key not in keys:
             left.append(override)
-        elif str in (kinds := get_args(fields[key].type) or (fields[key].type,)):
-            # as it is: a pattern that begins with * is no text in YAML
-            values[key] = None if value == "null" and type(None) in kinds else value
+            continue
+        kinds = get_args(keys[key].type) or (keys[key].type,)
+        if value == "null" and type(None) in kinds:
+            values[key] = None
+        elif str in kinds:
+            values[key] = value
         else:
-            values[key] = yaml.safe_load(value)
+            values[key] = _yaml(key, value)
     return values, left
+
+
+def _yaml(key: str, value: str) -> object:
+    try:
+        return yaml.safe_load(value)
+    except (yaml.YAMLError, ValueError) as error:
+        raise ConfigError(
+            f"{key}={value} can't be read as a value: {first_line(error)}."
+        ) from error
 
 
 def compose(name: str, overrides: Sequence[str], also: Iterable[str] = ()) -> dict[str, Any]:
@@ -74,9 +140,18 @@ def compose(name: str, overrides: Sequence[str], also: Iterable[str] = ()) -> di
         ConfigError: an unknown key, group or choice (the nearest one is named), a malformed
             override, or a value that is missing.
     """
-    overrides = [readable(override) for override in overrides]
+    overrides = [readable(override) for override in current(overrides, note)]
     with session(), helpful(name, overrides, also):
         return plain(hydra_compose(name, overrides))
+
+
+class _PluginFolders(SearchPathPlugin):
+    """Lets Hydra find the YAML files of plug-ins."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        """Add their folders behind the package's own."""
+        for folder in load_choices()[1:]:
+            search_path.append("mapsr.plugins", f"file://{folder}")
 
 
 @contextmanager
@@ -88,66 +163,20 @@ def session() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def helpful(name: str, overrides: Sequence[str], also: Iterable[str] = ()) -> Iterator[None]:
-    """Within it and a session, what Hydra says of overrides becomes an error that helps.
-
-    Raises:
-        ConfigError: as ``compose`` does.
-    """
-    try:
-        yield
-    except MissingConfigException as error:
-        raise ConfigError(_unknown_choice(overrides, error)) from error
-    except (ConfigCompositionException, HydraException) as error:
-        raise ConfigError(_unknown_key(name, overrides, error, also)) from error
-    except OmegaConfBaseException as error:
-        if own := _own(error):
-            raise own from error
-        raise ConfigError(f"The configuration can't be resolved: {_line(error)}.") from error
-
-
 def plain(config: DictConfig) -> dict[str, Any]:
     """Return a composed configuration as plain containers, resolved."""
     return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
 
 
-def settings_of(config: Mapping[str, Any], group: str) -> Any:  # noqa: ANN401
-    """Turn one composed group into its frozen settings class.
-
-    Raises:
-        ConfigError: a value of another type, a missing one, or one that the class refuses.
-    """
-    values = dict(config[group])
-    cls = settings_class(group, values.pop("kind"))
-    return typed(cls, values, group)
-
-
-def typed(cls: type[Settings], values: Mapping[str, Any], where: str) -> Settings:
-    """Make a frozen settings class from plain values, with their types checked.
-
-    Raises:
-        ConfigError: a value of another type, a missing one, or one that the class refuses.
-    """
-    for key, value in values.items():
-        if value == "???":
-            name = f"{where}.{key}".lstrip(".")
-            raise ConfigError(f"{name} has no value: give {name}=... .")
-    try:
-        merged = OmegaConf.merge(OmegaConf.structured(cls), dict(values))
-        return cast(Settings, OmegaConf.to_object(merged))
-    except OmegaConfBaseException as error:
-        key = ".".join(part for part in (where, str(error.full_key or "")) if part)
-        raise ConfigError(f"{key}: {_line(error)}.") from error
-
-
 def register() -> None:
     """Tell Hydra of the settings classes and resolvers; again in each process that composes."""
+    load_choices()
+    Plugins.instance().register(_PluginFolders)
     OmegaConf.register_new_resolver("shared", _shared, replace=True)
     store = ConfigStore.instance()
     for group, kinds in CHOICES.items():
         for kind, cls in kinds.items():
-            defaults = {"kind": kind} | {f.name: _default(f) for f in dataclasses.fields(cls)}
+            defaults = {"kind": kind} | defaults_of(dataclasses.fields(cls))
             store.store(group=f"schema/{group}", name=kind, node=defaults)
 
 
@@ -159,18 +188,31 @@ def readable(override: str, sweep: bool = False) -> str:
         sweep: commas outside of brackets separate values.
 
     Raises:
-        ConfigError: it is no key=value.
+        ConfigError: it is not key=value.
     """
     key, equals, value = override.partition("=")
     if not key or not equals or key.startswith("~"):
         raise ConfigError(f"An override can't be read: '{override}' (expected key=value).")
     try:
-        OverridesParser.create().parse_override(override)
+        parsed = OverridesParser.create().parse_override(override)
     except HydraException:
-        values = _OUTER_COMMA.split(value) if sweep else [value]
-        quoted = ("'{}'".format(one.replace("'", "\\'")) for one in values)
-        return f"{key}={','.join(quoted)}"
-    return override
+        text = True
+    else:
+        read = parsed.value()
+        each = read.list if parsed.is_choice_sweep() else [read]  # type: ignore[union-attr]
+        # text that looks like a number: 2021_11 is not 202111
+        text = is_text(key) and any(isinstance(one, bool | int | float) for one in each)
+    if not text:
+        return override
+    values = _OUTER_COMMA.split(value) if sweep else [value]
+    quoted = (_quoted(one) for one in values)
+    return f"{key}={','.join(quoted)}"
+
+
+def _quoted(value: str) -> str:
+    if value == "null":
+        return value
+    return "'{}'".format(value.replace("'", "\\'"))
 
 
 def _shared(below: str, *otherwise: str | None) -> str | None:
@@ -184,83 +226,3 @@ def _shared(below: str, *otherwise: str | None) -> str | None:
         f"{below} is looked for below the folder MAPSR_SHARED, which is not set: set it, or give "
         "the key a value of its own, such as data.root=FOLDER."
     )
-
-
-def _default(field: "dataclasses.Field[Any]") -> object:
-    return "???" if field.default is dataclasses.MISSING else field.default
-
-
-def _choices(group: str) -> list[str]:
-    return sorted(path.stem for path in (conf_folder() / group).glob("*.yaml"))
-
-
-def _unknown_choice(overrides: Sequence[str], error: Exception) -> str:
-    for override in OverridesParser.create().parse_overrides(list(overrides)):
-        group, value = override.key_or_group, override.value()
-        choices = _choices(group)
-        if group == "hydra/launcher":
-            if value in _PLUGINS:
-                return f"{group}={value} needs a plugin: pip install 'mapsr[sweeps]'."
-            choices = ["basic", *_PLUGINS]
-        if choices and isinstance(value, str) and value not in choices:
-            listed = ", ".join(choices)
-            return f"{group}={value}: expected one of {listed}.{near_match(value, choices)}"
-    return f"The configuration can't be composed: {_line(error)}"
-
-
-def _unknown_key(name: str, overrides: Sequence[str], error: Exception, also: Iterable[str]) -> str:
-    """Name the first override whose key is not there, and the nearest key that is."""
-    try:
-        parsed = OverridesParser.create().parse_overrides(list(overrides))
-    except HydraException as syntax:
-        return f"An override can't be read: {_line(syntax)} (expected key=value)."
-    several = next((one for one in parsed if one.is_sweep_override()), None)
-    if several:
-        return (
-            f"{several.input_line} gives several values: only `mapsr run -m` takes them; a comma "
-            f"within one value needs quotes, as in \"{several.key_or_group}='a,b'\"."
-        )
-    groups = {path.name for path in conf_folder().iterdir() if path.is_dir()}
-    chosen = [
-        one.input_line
-        for one in parsed
-        if one.input_line and (one.key_or_group in groups or "/" in one.key_or_group)
-    ]
-    config = hydra_compose(name, chosen, return_hydra_config=True)
-    leaves = _leaves(config)
-    keys = sorted({*(key for key in leaves if not _of_hydra(key)), *groups, *also})
-    hydra_keys = [key for key in leaves if _of_hydra(key)]
-    for override in parsed:
-        key = override.key_or_group
-        known = hydra_keys if _of_hydra(key) else keys
-        if key not in known and override.input_line not in chosen:
-            return f"Unknown key '{key}'.{near_match(key, known)}"
-    return f"The configuration can't be composed: {_line(error)}"
-
-
-def _of_hydra(key: str) -> bool:
-    return key == "hydra" or key.startswith("hydra.")
-
-
-def _leaves(config: DictConfig, prefix: str = "") -> list[str]:
-    keys: list[str] = []
-    for key in map(str, config):
-        if OmegaConf.is_missing(config, key):
-            keys.append(f"{prefix}{key}")
-            continue
-        raw = config._get_node(key)
-        if isinstance(raw, DictConfig) and not raw._is_none():
-            keys += _leaves(raw, f"{prefix}{key}.")
-        keys.append(f"{prefix}{key}")
-    return keys
-
-
-def _own(error: BaseException | None) -> ConfigError | None:
-    """The error that a resolver of ours raised, below those that OmegaConf made of it."""
-    while error is not None and not isinstance(error, ConfigError):
-        error = error.__context__
-    return error
-
-
-def _line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0].rstrip(".")

@@ -24,7 +24,7 @@ def say(text: str = "") -> None:
 
 
 def note(text: str) -> None:
-    """Print a line that is no result to stderr."""
+    """Print a line that is not a result to stderr."""
     print(text, file=sys.stderr, flush=True)
 
 

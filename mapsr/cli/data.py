@@ -9,7 +9,7 @@ from mapsr.cli.console import ConsoleProgress, say
 from mapsr.errors import ConfigError, near_match
 
 if TYPE_CHECKING:
-    from mapsr.data.chesapeake_fetch import FetchPlan
+    from mapsr.data.chesapeake.fetch import FetchPlan
 
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
 
@@ -58,15 +58,15 @@ def main(arguments: argparse.Namespace) -> int:
 
 def _settings(given: Sequence[str]) -> tuple[Path, tuple[str, ...] | None]:
     """Return root and states."""
-    from mapsr.data.chesapeake import require_states
+    from mapsr.data.chesapeake.tiles import require_states
 
     values: dict[str, str] = {}
     for setting in given:
         key, equals, value = setting.partition("=")
         if key not in _KEYS or not equals or not value:
             raise ConfigError(
-                f"'{setting}' is no setting of `mapsr data`, expected root=FOLDER or states=ny,de."
-                f"{near_match(key, _KEYS)}"
+                f"'{setting}' is not a setting of `mapsr data`, expected root=FOLDER or "
+                f"states=ny,de.{near_match(key, _KEYS)}"
             )
         values[key] = value
     if "root" not in values:
@@ -79,8 +79,8 @@ def _settings(given: Sequence[str]) -> tuple[Path, tuple[str, ...] | None]:
 
 
 def _fetch(root: Path, states: tuple[str, ...] | None, *, dry: bool) -> int:
-    from mapsr.data.chesapeake_fetch import fetch, plan_fetch
-    from mapsr.data.chesapeake_splits import STATES
+    from mapsr.data.chesapeake.fetch import fetch, plan_fetch
+    from mapsr.data.chesapeake.splits import STATES
 
     plan = plan_fetch(root, states or STATES)
     for line in _described(plan):
@@ -95,7 +95,7 @@ def _fetch(root: Path, states: tuple[str, ...] | None, *, dry: bool) -> int:
 
 
 def _described(plan: "FetchPlan") -> list[str]:
-    from mapsr.data.archive import free_space, size_text
+    from mapsr.data.chesapeake.archive import free_space, size_text
 
     if not plan.folders:
         return [f"nothing to fetch: all folders are in {plan.target}"]
@@ -114,7 +114,7 @@ def _described(plan: "FetchPlan") -> list[str]:
 
 
 def _check(root: Path, states: tuple[str, ...] | None) -> int:
-    from mapsr.data.chesapeake_check import examine_chesapeake
+    from mapsr.data.chesapeake.check import examine_chesapeake
 
     found = examine_chesapeake(root, states)
     width = max(len(one.name) for one in found)

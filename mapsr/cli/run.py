@@ -1,29 +1,9 @@
 """`mapsr run`: one experiment, or a sweep of them."""
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mapsr.cli.console import ConsoleProgress, say
-
-if TYPE_CHECKING:
-    from mapsr.experiment import RunSettings
-
-_GROUPS = (
-    "data",
-    "legend",
-    "backbone",
-    "upsampler",
-    "prompts",
-    "refine",
-    "windows",
-    "trainer",
-    "engine",
-    "cache",
-    "logger",
-    "method",
-)
-# Groups that only some methods have.
-_OPTIONAL = ("network", "training")
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -31,7 +11,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     parser = commands.add_parser(
         "run",
         help="fit, map and evaluate: one experiment, or a sweep",
-        description="Fit class prompts, map the scored scenes, evaluate. Without any override it "
+        description="Fit a method, map the scored scenes, evaluate. Without any override it "
         "runs on drawn scenes, without network or weights. With -m every combination of the "
         "values is a run; those that are done already are skipped.",
         epilog="Examples: mapsr run refine=none; mapsr run experiment=paper data=geotiff "
@@ -55,47 +35,19 @@ def main(arguments: argparse.Namespace) -> int:
         return run_sweep(arguments.overrides, show=arguments.show)
     import yaml
 
+    from mapsr.cli.compose import compose_run
     from mapsr.experiment import run_experiment
+    from mapsr.settings import plain
 
-    settings, config = compose_run(arguments.overrides)
+    settings = compose_run(arguments.overrides)
     if arguments.show:
-        say(yaml.safe_dump(config, sort_keys=False).rstrip())
+        say(yaml.safe_dump(plain(settings), sort_keys=False).rstrip())
         return 0
-    folder, metrics = run_experiment(settings, config, ConsoleProgress())
+    folder, metrics = run_experiment(settings, ConsoleProgress())
     for line in report(metrics):
         say(line)
     say(f"results in {folder}")
     return 0
-
-
-def compose_run(overrides: list[str]) -> tuple["RunSettings", dict[str, Any]]:
-    """Compose the settings of a run, and the same as plain containers.
-
-    Raises:
-        ConfigError: an unknown key or choice, or a value that does not fit.
-    """
-    import mapsr.experiment  # noqa: F401 - its settings classes must be known
-    from mapsr.cli.compose import compose
-
-    config = compose("config", overrides)
-    return settings_from(config), config
-
-
-def settings_from(config: dict[str, Any]) -> "RunSettings":
-    """Turn a composed configuration into the settings of a run.
-
-    Raises:
-        ConfigError: a value that does not fit.
-    """
-    from mapsr.cli.compose import settings_of, typed
-    from mapsr.experiment import RunSettings
-    from mapsr.experiment.settings import RunBasics
-
-    groups = {group: settings_of(config, group) for group in _GROUPS}
-    groups |= {g: settings_of(config, g) if g in config else None for g in _OPTIONAL}
-    rest = {key: value for key, value in config.items() if key not in groups}
-    basics = typed(RunBasics, rest, "run")
-    return RunSettings(**groups, **vars(basics))
 
 
 def report(metrics: dict[str, Any]) -> list[str]:

@@ -20,15 +20,17 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
-import mapsr.experiment  # noqa: F401 - its settings classes must be known
-from mapsr.cli.compose import helpful, plain, readable, register, session
+from mapsr.cli.advice import helpful
+from mapsr.cli.compose import plain, readable, register, session
 from mapsr.cli.console import ConsoleProgress, configure_logging, note, say
-from mapsr.cli.run import settings_from
+from mapsr.cli.keys import current
 from mapsr.errors import ConfigError
+from mapsr.experiment import RunSettings
+from mapsr.guard import Guard
 from mapsr.progress import Progress, Quiet
-from mapsr.tracking import science_hash
-from mapsr.tracking.folder import finished_metrics
-from mapsr.tracking.sweeps import Cell, Guard, State, SweepFolder
+from mapsr.settings import assembled
+from mapsr.tracking import fingerprint_hash, finished_metrics
+from mapsr.tracking.sweeps import State, SweepCell, SweepFolder
 
 _CONFIG = "config"
 _SWEEPS = Path("outputs/sweeps")
@@ -43,7 +45,7 @@ Overrides = tuple[str, ...]
 
 
 @dataclass(frozen=True)
-class Plan:
+class SweepPlan:
     """What a sweep is to do.
 
     Attributes:
@@ -93,14 +95,14 @@ def run_sweep(overrides: Sequence[str], *, show: bool = False) -> int:
     return 0 if whole and not guard.error else 1
 
 
-def plan_sweep(overrides: Sequence[str]) -> Plan:
+def plan_sweep(overrides: Sequence[str]) -> SweepPlan:
     """Compose every cell once, within a Hydra session, so that what is mistyped fails at once.
 
     Raises:
         ConfigError: an unknown key or choice in any cell.
         ConfigError: two cells would write into one run folder.
     """
-    lines = [readable(override, sweep=True) for override in overrides]
+    lines = [readable(override, sweep=True) for override in current(overrides, note)]
     own = [line for line in lines if not _of_hydra(line)]
     for_hydra = _QUIET_HYDRA | dict(line.split("=", 1) for line in lines if _of_hydra(line))
     hydra = _compose_hydra(for_hydra, own)
@@ -108,12 +110,12 @@ def plan_sweep(overrides: Sequence[str]) -> Plan:
     cells = _expand([*params, *own])
     configs = [_compose_cell(cell) for cell in cells]
     _check_outputs(cells, configs)
-    identity = science_hash({"overrides": sorted([*params, *own])})
+    identity = fingerprint_hash({"overrides": sorted([*params, *own])})
     folder = _SWEEPS / f"{configs[0]['name']}-{identity[:8]}"
     if "hydra.sweep.dir" in for_hydra:
         folder = Path(hydra.sweep.dir)
     for_hydra["hydra.sweep.dir"] = f"'{folder}'"
-    return Plan(tuple(cells), (*_assign(for_hydra), *own), folder)
+    return SweepPlan(tuple(cells), (*_assign(for_hydra), *own), folder)
 
 
 def run_cell(config: DictConfig) -> None:
@@ -123,25 +125,23 @@ def run_cell(config: DictConfig) -> None:
         config: the cell's configuration, as Hydra composed it.
     """
     from mapsr.experiment import run_experiment
-    from mapsr.experiment.science import run_path, science_of
 
     register()
     if not logging.getLogger("mapsr").handlers:
         configure_logging(0)
     hydra: Any = HydraConfig.get()
     sweep = SweepFolder(Path(hydra.sweep.dir))
-    cell = Cell(tuple(hydra.overrides.task))
+    cell = SweepCell(tuple(hydra.overrides.task))
     begin = time.monotonic()
     with (guard := Guard()):
-        values = _grouped(plain(config), sweep.path.name)
-        settings = settings_from(values)
-        science = science_of(settings, values)
-        path = run_path(settings, science)
+        settings = assembled(RunSettings, plain(config)).grouped(sweep.path.name)
+        fingerprint = settings.fingerprint()
+        path = settings.path(fingerprint)
         cell = dataclasses.replace(cell, folder=str(path))
-        metrics = None if settings.overwrite else finished_metrics(path, science)
+        metrics = None if settings.overwrite else finished_metrics(path, fingerprint)
         state: State = "done" if metrics is None else "skipped"
         if metrics is None:
-            _, metrics = run_experiment(settings, values, _progress(hydra.runtime.choices))
+            _, metrics = run_experiment(settings, _progress(hydra.runtime.choices))
         miou, oa = (_number(metrics[key]) for key in ("miou", "oa"))
         cell = dataclasses.replace(cell, state=state, miou=miou, oa=oa)
     if guard.error:
@@ -152,7 +152,7 @@ def run_cell(config: DictConfig) -> None:
     note(f"cell {hydra.job.num} ({label}): {cell.error or cell.state}")
 
 
-def table(cells: Sequence[Cell]) -> list[str]:
+def table(cells: Sequence[SweepCell]) -> list[str]:
     """Lay out what became of the cells, and below it why some failed."""
     names = labels([cell.overrides for cell in cells])
     rows = [("cell", "mIoU", "OA", "state", "folder")]
@@ -233,14 +233,6 @@ def _launch(overrides: Sequence[str]) -> None:
     hydra = GlobalHydra.instance().hydra
     assert hydra is not None  # within a session
     hydra.multirun(_CONFIG, run_cell, list(overrides), with_log_configuration=False)
-
-
-def _grouped(config: dict[str, Any], sweep: str) -> dict[str, Any]:
-    """Let a mirror that knows groups show the cells of a sweep as one."""
-    logger = config["logger"]
-    if "group" in logger and logger["group"] is None:
-        return config | {"logger": logger | {"group": sweep}}
-    return config
 
 
 def _progress(choices: Mapping[str, str]) -> Progress:

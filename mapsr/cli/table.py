@@ -1,4 +1,4 @@
-"""`mapsr table`: a table or figure of the paper, or of one's own."""
+"""`mapsr table`: a table or figure of the paper, or one of your own."""
 
 import argparse
 from typing import TYPE_CHECKING
@@ -7,8 +7,8 @@ from mapsr.cli.console import ConsoleProgress, note, say
 from mapsr.errors import ConfigError
 
 if TYPE_CHECKING:
-    from mapsr.experiment.tables import Request
-    from mapsr.report.definitions import Definition
+    from mapsr.tables.definitions import Definition
+    from mapsr.tables.making import Request
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -43,7 +43,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def main(arguments: argparse.Namespace) -> int:
     """Make the table; return 1 where a cell failed."""
-    from mapsr.report.loading import definition_names, load
+    from mapsr.tables.loading import definition_names, load
 
     if arguments.list:
         for name in definition_names():
@@ -58,7 +58,7 @@ def main(arguments: argparse.Namespace) -> int:
     request = _request(arguments.folder, overrides, only)
     if arguments.dry_run:
         return _plan(definition, request)
-    from mapsr.experiment.table_figures import make
+    from mapsr.tables.figures import make
 
     made = make(definition, request)
     for path in made.paths:
@@ -74,8 +74,8 @@ def main(arguments: argparse.Namespace) -> int:
 def _request(folder: str | None, overrides: tuple[str, ...], only: tuple[str, ...]) -> "Request":
     from pathlib import Path
 
-    from mapsr.cli.run import compose_run
-    from mapsr.experiment.tables import FOLDER, Request
+    from mapsr.cli.compose import compose_run
+    from mapsr.tables.making import FOLDER, Request
 
     return Request(
         compose=compose_run,
@@ -88,8 +88,8 @@ def _request(folder: str | None, overrides: tuple[str, ...], only: tuple[str, ..
 
 def _plan(definition: "Definition", request: "Request") -> int:
     """Print the state of every cell; return 1 where one would be refused."""
-    from mapsr.experiment.table_figures import tables_of
-    from mapsr.experiment.tables import plan
+    from mapsr.tables.figures import tables_of
+    from mapsr.tables.making import plan
 
     refused = 0
     for table in tables_of(definition):

@@ -1,24 +1,18 @@
 """Chips: windows of a scene as tensors, with labels as class indices."""
 
-import logging
-import threading
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import overload
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from mapsr.data.labels import LabelSource
 from mapsr.data.scenes import Scene
-from mapsr.errors import DataError, RasterError
-from mapsr.geo import Grid, Window, band_count, overlap, read_codes, read_grid, read_image
-from mapsr.legends import NODATA, Crosswalk, Legend
-
-_LOGGER = logging.getLogger(__name__)
-# at module level, so that a source can be sent to the workers of a data loader
-_LOCK = threading.Lock()
+from mapsr.errors import RasterError
+from mapsr.geo import Grid, Window, band_count, read_grid, read_image, tiles
+from mapsr.legends import Crosswalk
 
 
 @dataclass(frozen=True)
@@ -41,17 +35,19 @@ class Chip:
 
 
 class SceneSource:
-    """Reads chips from scenes, and counts the label codes that their legends do not name.
+    """Reads chips from scenes.
 
-    It holds no open file: several threads may read at once.
+    It does not hold open files: several threads may read at once.
 
     Args:
         image_scale: raw image value that becomes 1, a property of the data set.
         coarse: from the coarse product to the target legend; None leaves the product unread.
         truth: from the truth's legend to the target legend; None leaves the truth unread.
         bands: how many leading bands of the image to read; None reads all.
-        agree: from each further product of the scenes to the target legend. A pixel keeps its
-            coarse label only where all products stand for the same target class.
+        agree: from each further product of the scenes to the target legend; see `LabelSource`.
+
+    Attributes:
+        labels: reads the labels.
     """
 
     def __init__(
@@ -63,25 +59,8 @@ class SceneSource:
         agree: Sequence[Crosswalk] = (),
     ) -> None:
         self.image_scale = image_scale
-        self.coarse = coarse
-        self.truth = truth
         self.bands = bands
-        self.agree = tuple(agree)
-        self._unknown: dict[str, dict[str, Counter[int]]] = {}
-        self._logged: set[tuple[str, int]] = set()
-
-    @property
-    def unknown_codes(self) -> dict[str, dict[str, dict[int, int]]]:
-        """Pixels read so far by scene, layer and unknown code.
-
-        Layers are "coarse", "truth" and, for further products, "coarse_2", "coarse_3" and so on.
-        Pixels that were read twice count twice.
-        """
-        with _LOCK:
-            return {
-                scene: {layer: dict(sorted(counts.items())) for layer, counts in layers.items()}
-                for scene, layers in self._unknown.items()
-            }
+        self.labels = LabelSource(coarse, truth, agree)
 
     def grid(self, scene: Scene) -> Grid:
         """Return the grid of the scene's image.
@@ -107,12 +86,7 @@ class SceneSource:
                 f"{scene.image} has {count} band(s), expected at least {self.bands}; "
                 "lower the number of bands to read."
             )
-        for layer, path, _ in self._layers(scene):
-            if overlap(path, grid) == 0:
-                raise DataError(
-                    f"The {layer} labels {path} do not overlap the image {scene.image}, expected "
-                    f"both in the same place; check the files of scene '{scene.name}'."
-                )
+        self.labels.check(scene, grid)
 
     def read(self, scene: Scene, window: Window) -> Chip:
         """Read a window of a scene, all of whose pixels may be nodata.
@@ -129,79 +103,54 @@ class SceneSource:
             window=window,
             image=torch.from_numpy(image),  # (B, H, W)
             valid=torch.from_numpy(valid),  # (H, W)
-            coarse=labels["coarse"],
-            truth=labels["truth"],
+            coarse=_tensor(labels["coarse"]),
+            truth=_tensor(labels["truth"]),
         )
 
-    def read_labels(self, scene: Scene, window: Window) -> dict[str, torch.Tensor | None]:
-        """Read the labels alone: "coarse" and "truth" as in ``Chip``.
-
-        Raises:
-            RasterError: a file can't be read, or the window reaches outside of the image.
-            DataError: the scene has more or fewer coarse products than there are legends.
-        """
-        grid = self.grid(scene)
-        indices: dict[str, NDArray[np.uint8]] = {}
-        targets: dict[str, NDArray[np.uint8]] = {}
-        for layer, path, crosswalk in self._layers(scene):
-            codes = read_codes(path, grid, window)
-            indices[layer] = self._encode(scene.name, layer, codes, crosswalk.source)
-            targets[layer] = crosswalk.apply(indices[layer])
-        truth, first = targets.pop("truth", None), indices.get("coarse")
-        if self.agree and first is not None:
-            first = np.where(_agreed(list(targets.values())), first, np.uint8(NODATA))
-        return {
-            "coarse": None if first is None else torch.from_numpy(first),  # (H, W)
-            "truth": None if truth is None else torch.from_numpy(truth),  # (H, W)
-        }
-
-    def _layers(self, scene: Scene) -> Iterator[tuple[str, Path, Crosswalk]]:
-        """Yield the label layers that are to be read, the first product before all others."""
-        if self.coarse is not None and (scene.coarse is not None or scene.others):
-            yield from self._products(scene, self.coarse)
-        if self.truth is not None and scene.truth is not None:
-            yield "truth", scene.truth, self.truth
-
-    def _products(self, scene: Scene, first: Crosswalk) -> Iterator[tuple[str, Path, Crosswalk]]:
-        if scene.coarse is None or len(scene.others) != len(self.agree):
-            got = len(scene.others) + (scene.coarse is not None)
-            legends = ", ".join(one.source.name for one in (first, *self.agree))
-            raise DataError(
-                f"Scene '{scene.name}' has {got} coarse product(s), expected one of each legend "
-                f"({legends}); complete the scene, or correct data.agree."
-            )
-        yield "coarse", scene.coarse, first
-        for number, (path, crosswalk) in enumerate(zip(scene.others, self.agree, strict=True), 2):
-            yield f"coarse_{number}", path, crosswalk
-
-    def _encode(
-        self, scene: str, layer: str, codes: NDArray[np.int32], legend: Legend
-    ) -> NDArray[np.uint8]:
-        """Return class indices (H, W); count the codes that the legend does not name."""
-        indices, unknown = legend.encode(codes)
-        with _LOCK:
-            if unknown:
-                layers = self._unknown.setdefault(scene, {})
-                layers.setdefault(layer, Counter()).update(unknown)
-            new = [code for code in sorted(unknown) if (layer, code) not in self._logged]
-            self._logged.update((layer, code) for code in new)
-        for code in new:
-            _LOGGER.warning(
-                "The %s labels of scene %s hold code %d (%d pixels of a window), which legend %s "
-                "does not name: it becomes nodata. Further pixels are counted, not logged.",
-                layer,
-                scene,
-                code,
-                unknown[code],
-                legend.name,
-            )
-        return indices
+    def read_labels(self, scene: Scene, window: Window) -> dict[str, NDArray[np.uint8] | None]:
+        """Read the labels alone: "coarse" and "truth", see `LabelSource.read`."""
+        return self.labels.read(scene, self.grid(scene), window)
 
 
-def _agreed(targets: Sequence[NDArray[np.uint8]]) -> NDArray[np.bool_]:
-    """Return bool (H, W): where all products stand for the same class of the target legend."""
-    first, *others = targets
-    agreed: NDArray[np.bool_] = first != NODATA
-    for other in others:
-        agreed &= other == first
-    return agreed
+class ChipSequence(Sequence[Chip]):
+    """Chips of scenes, read when they are asked for."""
+
+    def __init__(self, source: SceneSource, places: Sequence[tuple[Scene, Window]]) -> None:
+        self.source = source
+        self.places = places
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    @overload
+    def __getitem__(self, index: int) -> Chip: ...
+    @overload
+    def __getitem__(self, index: slice) -> "ChipSequence": ...
+    def __getitem__(self, index: int | slice) -> "Chip | ChipSequence":
+        if isinstance(index, slice):
+            return ChipSequence(self.source, self.places[index])
+        return self.source.read(*self.places[index])
+
+
+def cut_scenes(
+    source: SceneSource, scenes: Sequence[Scene], chip: int, most: int | None
+) -> ChipSequence:
+    """Cut scenes into chips without overlap.
+
+    Args:
+        source: reads them.
+        scenes: in order.
+        chip: most pixels along a side of a chip.
+        most: how many chips are kept, drawn evenly; None: all.
+    """
+    places = []
+    for scene in scenes:
+        grid = source.grid(scene)
+        places += [(scene, window) for window in tiles(grid.height, grid.width, chip)]
+    if most is not None and len(places) > most:
+        places = [places[index * len(places) // most] for index in range(most)]
+    return ChipSequence(source, places)
+
+
+def _tensor(labels: NDArray[np.uint8] | None) -> torch.Tensor | None:
+    return None if labels is None else torch.from_numpy(labels)

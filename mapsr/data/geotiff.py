@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from mapsr.data.scenes import Scene, Scenes
 from mapsr.errors import ConfigError, DataError, require_range
-from mapsr.settings import choice
+from mapsr.settings import aside, choice
 
 _SCENE = "{scene}"
 
@@ -27,7 +27,7 @@ class GeoTiffSettings:
             ``{scene}`` exactly once; or a number is out of range.
     """
 
-    root: str = "???"
+    root: str = aside("???")
     """Folder of the data set."""
     image: str | None = None
     """Pattern of the images relative to root, for example ``*/{scene}_image.tif``; ``{scene}``
@@ -82,6 +82,10 @@ class GeoTiffSettings:
         require_range(self.scale, "data.scale", open_low=True)
         if self.bands is not None:
             require_range(self.bands, "data.bands", low=1)
+
+    def find(self, folder: Path | None = None) -> Scenes:
+        """Find the scenes; see ``find_scenes``."""
+        return find_scenes(self)
 
 
 def find_scenes(settings: GeoTiffSettings) -> Scenes:

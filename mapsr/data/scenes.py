@@ -1,7 +1,9 @@
 """Scenes: which files belong together."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 
 @dataclass(frozen=True)
@@ -28,3 +30,36 @@ class Scenes:
     """Scenes that prompts and models are fitted on."""
     score: tuple[Scene, ...]
     """Scenes that are mapped, and scored where they have truth."""
+
+
+class DataSettings(Protocol):
+    """What each choice of the group ``data`` offers."""
+
+    @property
+    def scale(self) -> float:
+        """Raw image value that becomes 1."""
+        ...
+
+    @property
+    def bands(self) -> int | None:
+        """How many leading bands to read; None: all."""
+        ...
+
+    @property
+    def agree(self) -> Sequence[str]:
+        """Legends of further coarse products."""
+        ...
+
+    def find(self, folder: Path | None = None) -> Scenes | None:
+        """Find the scenes, or make them.
+
+        Args:
+            folder: for scenes that are made and have no place of their own; None: none is made.
+
+        Returns:
+            The scenes; None where they would have to be made and there is no folder.
+
+        Raises:
+            DataError: they are not there, or not whole.
+        """
+        ...

@@ -5,6 +5,7 @@ They exist so that everything runs, and is tested, everywhere; no published numb
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from affine import Affine
@@ -15,7 +16,7 @@ from mapsr.data.landscape.coarse_product import make_coarse_product
 from mapsr.data.scenes import Scene, Scenes
 from mapsr.errors import require_range
 from mapsr.geo import Grid, write_raster
-from mapsr.settings import choice
+from mapsr.settings import aside, choice
 
 SMALLEST = 160
 """Pixels of an image's side below which a village and a river do not fit beside each other."""
@@ -44,8 +45,11 @@ class SyntheticSettings:
     """Columns of 1 m of each image."""
     scale: float = 255.0
     """Value of the image that becomes 1."""
-    root: str | None = None
+    root: str | None = aside(None)
     """Folder that the files go to; null leaves the choice to the run."""
+
+    bands: ClassVar[int | None] = None
+    agree: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         require_range(self.seed, "data.seed")
@@ -54,6 +58,11 @@ class SyntheticSettings:
         require_range(self.height, "data.height", low=SMALLEST)
         require_range(self.width, "data.width", low=SMALLEST)
         require_range(self.scale, "data.scale", open_low=True)
+
+    def find(self, folder: Path | None = None) -> Scenes | None:
+        """Draw the scenes where there is a folder for them; see ``make_scenes``."""
+        root = Path(self.root) if self.root else folder
+        return None if folder is None or root is None else make_scenes(self, root)
 
 
 def make_scenes(settings: SyntheticSettings, folder: Path) -> Scenes:

@@ -1,37 +1,36 @@
 """Run one experiment: fit, map and judge, into a run folder."""
 
 import logging
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from mapsr.data import Scenes
-from mapsr.experiment.assemble import Legends, find, scenes_of, source_of
-from mapsr.experiment.fitting import build_method, cutter, settings_kept
-from mapsr.experiment.judge import judge, metrics_of, pooled
-from mapsr.experiment.pictures import scene_picture
-from mapsr.experiment.science import run_path, science_of
+from mapsr.data import Scene, Scenes, SceneSource
+from mapsr.evaluation.judging import COARSE, MAP, Judgement, judge, metrics_of, pooled
+from mapsr.experiment.scenes import legends_of, scenes_of, source_of
 from mapsr.experiment.settings import RunSettings
-from mapsr.geo import ImageReader, image_info
-from mapsr.mapping import LocalEngine, MapJob, Output, Plan, Raster, run_jobs
-from mapsr.methods import Method, Task
+from mapsr.geo import image_info
+from mapsr.legends import Legends
+from mapsr.mapping import MapOptions, MapRequest, Output, map_rasters, open_engine
+from mapsr.mapping.assembly import output_paths
+from mapsr.methods import FittedMethod, ImageFacts, Method, Runtime, Task, fit
+from mapsr.methods.fitted import FILE
 from mapsr.progress import Progress
-from mapsr.settings import kind_of
-from mapsr.tracking import Logger, RunFolder, Stopwatch, collect_record, open_logger
+from mapsr.report.pictures import scene_picture
+from mapsr.settings import kind_of, plain
+from mapsr.tracking import Logger, RunFolder, Stopwatch, collect_record
 
 logger = logging.getLogger(__name__)
 
 _PICTURES = 4
-Plain = Mapping[str, object]
+_LAYERS = (MAP, COARSE, "probe")
+Metrics = dict[str, object]
 
 
-def run_experiment(
-    settings: RunSettings, config: Plain, progress: Progress
-) -> tuple[Path, dict[str, object]]:
+def run_experiment(settings: RunSettings, progress: Progress) -> tuple[Path, Metrics]:
     """Run an experiment.
 
     Args:
         settings: everything the run needs.
-        config: the same as plain containers, to be kept beside the results.
         progress: shows long work.
 
     Returns:
@@ -40,131 +39,128 @@ def run_experiment(
     Raises:
         MapsrError: with one sentence on what is wrong; the folder then holds failed.json.
     """
-    found = find(settings)
-    science = science_of(settings, config, found)
-    folder = RunFolder.open(run_path(settings, science), config, science, settings.overwrite)
+    found = settings.data.find()
+    fingerprint = settings.fingerprint(found)
+    config = plain(settings)
+    path = settings.path(fingerprint)
+    folder = RunFolder.open(path, config, fingerprint, settings.overwrite)
     watch = Stopwatch()
-    with folder, open_logger(settings.logger, folder.path, settings.name, config) as mirror:
-        legends = Legends.load(settings.legend)
+    with folder, settings.logger.open(folder.path, settings.name, config) as mirror:
+        legends = legends_of(settings)
         with watch("scenes"):
             scenes = scenes_of(settings, folder.path / "scenes", found)
-            run = _Run(settings, config, folder, watch, mirror, progress, legends, scenes)
-            run.check()
-        method = run.fitted()
-        with watch("map"):
-            paths = run.map(method)
-        with watch("judge"):
-            metrics = run.judged(method, paths)
-        folder.write_record(run.record(method))
-        metrics["seconds"] = {stage: round(s, 3) for stage, s in watch.seconds.items()}
-        mirror.metrics(metrics)
-        for picture in sorted(folder.figures.glob("*.png")):
-            mirror.picture(picture.stem, picture)
-        logger.info("mIoU %s, OA %s", metrics["miou"], metrics["oa"])
-        folder.write_metrics(metrics)
-    return folder.path, metrics
+            source = source_of(settings, legends)
+            check_scenes(source, scenes)
+        run = Run(settings, folder, watch, mirror, progress, legends, scenes, source)
+        return folder.path, run.results()
 
 
-class _Run:
+def check_scenes(source: SceneSource, scenes: Scenes) -> None:
+    """Refuse scenes that can't be read before long work begins."""
+    for scene in dict.fromkeys((*scenes.fit, *scenes.score)):
+        source.check(scene)
+    logger.info("%d scene(s) to fit on, %d to map", len(scenes.fit), len(scenes.score))
+
+
+@dataclass(frozen=True)
+class Run:
     """A run under way: what its stages share."""
 
-    def __init__(
-        self,
-        settings: RunSettings,
-        config: Plain,
-        folder: RunFolder,
-        watch: Stopwatch,
-        mirror: Logger,
-        progress: Progress,
-        legends: Legends,
-        scenes: Scenes,
-    ) -> None:
-        self.settings = settings
-        self.config = config
-        self.folder = folder
-        self.watch = watch
-        self.mirror = mirror
-        self.progress = progress
-        self.legends = legends
-        self.scenes = scenes
-        self.source = source_of(settings, legends)
+    settings: RunSettings
+    folder: RunFolder
+    watch: Stopwatch
+    mirror: Logger
+    progress: Progress
+    legends: Legends
+    scenes: Scenes
+    source: SceneSource
 
-    def check(self) -> None:
-        """Refuse scenes that can't be read before long work begins."""
-        for scene in dict.fromkeys((*self.scenes.fit, *self.scenes.score)):
-            self.source.check(scene)
-        counts = len(self.scenes.fit), len(self.scenes.score)
-        logger.info("%d scene(s) to fit on, %d to map", *counts)
+    def results(self) -> Metrics:
+        """Fit, map, judge and record; return what stands in metrics.json."""
+        runtime = self.settings.runtime(self.watch)
+        fitted, method = self.fitted(runtime)
+        with self.watch("map"):
+            maps = self.maps(fitted, method, runtime)
+        with self.watch("judge"):
+            judgement = judge(self.source, maps, self.legends)
+            metrics = self.metrics(judgement, method)
+            self.show(judgement, maps)
+        self.folder.write_record(self.record(method, runtime))
+        metrics["seconds"] = {stage: round(s, 3) for stage, s in self.watch.seconds.items()}
+        self.mirror.metrics(metrics)
+        for picture in sorted(self.folder.figures.glob("*.png")):
+            self.mirror.picture(picture.stem, picture)
+        logger.info("mIoU %s, OA %s", metrics["miou"], metrics["oa"])
+        self.folder.write_metrics(metrics)
+        return metrics
 
-    def fitted(self) -> Method:
-        """Build the method, fit it and keep what was fitted."""
+    def fitted(self, runtime: Runtime) -> tuple[FittedMethod, Method]:
+        """Fit the method and keep what was fitted."""
         settings = self.settings
-        with self.watch("weights"):
-            method = build_method(settings, self.legends, self.watch, settings.cache.open())
         info = image_info(self.scenes.fit[0].image)
         bands = self.source.bands or info.bands
         task = Task(
             source=self.source,
             scenes=self.scenes.fit,
             coarse=self.legends.coarse,
-            cut=cutter(self.source, settings.windows),
-            bands=bands,
+            image=ImageFacts(settings.data.scale, bands, info.dtype),
+            chip=settings.windows.chip,
             folder=self.folder.path,
-            device=settings.trainer.device,
-            precision=settings.trainer.precision,
             seed=settings.seed,
             progress=self.progress,
-            watch=self.watch,
-            seen=self.mirror.step,
-            settings=settings_kept(self.config, settings.data.scale, info, bands),
+            on_step=self.mirror.step,
         )
-        with self.watch("fit"):
-            method.fit(task)
-        method.save(self.folder.path)
-        return method
+        fitted, method = fit(settings, task, settings.windows, runtime)
+        fitted = fitted.save(self.folder.path / FILE)
+        method.settle()
+        return fitted, method
 
-    def map(self, method: Method) -> dict[str, Path]:
-        """Map the scenes that are to be scored; return the map's path by scene."""
+    def maps(
+        self, fitted: FittedMethod, method: Method, runtime: Runtime
+    ) -> dict[Scene, dict[str, Path]]:
+        """Map the scenes that are to be scored; return the label maps by scene and layer."""
         settings = self.settings
         outputs = tuple(Output(layer) for layer in method.layers)
-        tags = {"MAPSR_RUN": settings.name, "MAPSR_CROSSWALK": settings.legend.crosswalk}
-        jobs = []
-        for scene in self.scenes.score:
-            reader = ImageReader(image_info(scene.image), self.source.bands, settings.data.scale)
-            plan = Plan((reader.grid.height, reader.grid.width), settings.windows)
-            raster = Raster(scene.name, reader, plan, outputs)
-            path = self.folder.maps / f"{scene.name}.tif"
-            # nothing of an earlier attempt is taken over: the fit may have been another
-            target = self.legends.target
-            jobs.append(MapJob(raster, path, target, {}, tags, overwrite=True, restart=True))
-        engine = LocalEngine(
-            [method.score],
-            settings.trainer.device.type,
-            settings.engine.workers,
-            settings.engine.batch,
-        )
-        for report in run_jobs(jobs, engine, self.progress):
+        requests = [
+            MapRequest(
+                scene.name, (image_info(scene.image),), self.folder.maps / f"{scene.name}.tif"
+            )
+            for scene in self.scenes.score
+        ]
+        # nothing of an earlier attempt is taken over: the fit may have been another
+        tags = {"MAPSR_RUN": settings.name}
+        options = MapOptions(outputs, tags=tags, overwrite=True, restart=True)
+        engine = open_engine(fitted, settings.engine, runtime, outputs, method)
+        for report in map_rasters(fitted, requests, engine, self.progress, options):
             if report.error:
                 raise report.error
-        return {job.raster.name: job.out for job in jobs}
+        layers = {output.key: output.layer for output in outputs}
+        return {
+            scene: {layers[key]: p for key, p in output_paths(request.out, outputs).items()}
+            for scene, request in zip(self.scenes.score, requests, strict=True)
+        }
 
-    def judged(self, method: Method, paths: Mapping[str, Path]) -> dict[str, object]:
-        """Hold the maps against the truth, with pictures; return what metrics.json holds."""
-        names, settings = self.legends.target.names, self.settings
-        judgement = judge(self.source, self.scenes, self.legends, paths)
-        for scene in self.scenes.score[:_PICTURES]:
-            picture = self.folder.figures / f"{scene.name}.png"
-            scene_picture(picture, self.source, scene, paths[scene.name], self.legends)
-        self.folder.write_confusion(judgement.map, names)
-        if judgement.map:
-            self.mirror.confusion(pooled(judgement.map).counts, names)
-        return metrics_of(judgement, names, settings.seed) | {
+    def metrics(self, judgement: Judgement, method: Method) -> Metrics:
+        """What metrics.json holds, but for the seconds."""
+        settings = self.settings
+        return metrics_of(judgement, self.legends.target.names, settings.seed, _LAYERS) | {
             "crosswalk": settings.legend.crosswalk,
             "transductive": settings.transductive,
             "trained_parameters": method.trained_parameters,
         }
 
-    def record(self, method: Method) -> dict[str, object]:
+    def show(self, judgement: Judgement, maps: dict[Scene, dict[str, Path]]) -> None:
+        """Draw the first scenes, and write confusion.csv."""
+        names = self.legends.target.names
+        for scene, paths in list(maps.items())[:_PICTURES]:
+            picture = self.folder.figures / f"{scene.name}.png"
+            scene_picture(picture, self.source, scene, paths[MAP], self.legends)
+        of_map = judgement.get(MAP, {})
+        self.folder.write_confusion(of_map, names)
+        if of_map:
+            self.mirror.confusion(pooled(of_map).counts, names)
+
+    def record(self, method: Method, runtime: Runtime) -> dict[str, object]:
         """What record.json holds."""
         settings, scenes, legends = self.settings, self.scenes, self.legends
         files = [
@@ -175,9 +171,9 @@ class _Run:
         ]
         record = collect_record(
             watch=self.watch,
-            device=str(settings.trainer.device),
+            device=str(runtime.device),
             seeds={"run": settings.seed},
-            weights=method.weights,
+            weights=[one for one in method.weights.values() if one],
             inputs=files,
         )
         record |= {
@@ -193,7 +189,7 @@ class _Run:
                 "fit": [scene.name for scene in scenes.fit],
                 "score": [scene.name for scene in scenes.score],
             },
-            "unknown_codes": self.source.unknown_codes,
+            "unknown_codes": self.source.labels.unknown_codes,
         }
         facts = method.facts()
         if isinstance(cache := facts.get("cache"), dict):

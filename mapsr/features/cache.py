@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Protocol
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -92,6 +93,14 @@ class TokenKey:
     def digest(self) -> str:
         """SHA-256 of the facts, as 64 hexadecimal digits."""
         return hashlib.sha256(self.facts.encode()).hexdigest()
+
+
+class CacheSettings(Protocol):
+    """What each choice of the group ``cache`` offers."""
+
+    def open(self) -> "TokenCache | None":
+        """Open the cache; None: there is none."""
+        ...
 
 
 class TokenCache:

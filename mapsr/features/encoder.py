@@ -1,6 +1,7 @@
 """What every encoder promises."""
 
 from abc import ABC, abstractmethod
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -52,3 +53,20 @@ class Encoder(nn.Module, ABC):
     @abstractmethod
     def encode(self, image: Tensor) -> Tensor:
         """Encode images whose shape has been checked."""
+
+
+class EncoderSettings(Protocol):
+    """What each choice of the group ``backbone`` offers.
+
+    Settings with a field ``weights`` need that entry of the weight registry, unless their
+    ``checkpoint`` is set.
+    """
+
+    def build(self, weights_folder: str | None = None) -> Encoder:
+        """Build the encoder with its weights.
+
+        Raises:
+            ConfigError: settings that don't fit.
+            WeightsError: the weights are absent, damaged or of another architecture.
+        """
+        ...

@@ -10,6 +10,7 @@ from mapsr.geo.readers import (
     image_info,
     read_tags,
 )
+from mapsr.geo.tiling import WindowSettings, cover, spans, tiles
 from mapsr.geo.windows import Window
 from mapsr.geo.writing import (
     WindowWriter,
@@ -25,9 +26,11 @@ __all__ = [
     "ImageReader",
     "MosaicReader",
     "Window",
+    "WindowSettings",
     "WindowWriter",
     "band_count",
     "block_cache",
+    "cover",
     "image_info",
     "overlap",
     "read_codes",
@@ -35,6 +38,8 @@ __all__ = [
     "read_image",
     "read_tags",
     "read_values",
+    "spans",
+    "tiles",
     "window_writer",
     "write_cog",
     "write_label_sides",

@@ -8,6 +8,7 @@ from mapsr.legends.library import (
     load_crosswalk,
     load_legend,
 )
+from mapsr.legends.settings import Legends, LegendSettings
 from mapsr.legends.shares import CodeShare, code_table
 
 __all__ = [
@@ -17,6 +18,8 @@ __all__ = [
     "Crosswalk",
     "LandClass",
     "Legend",
+    "LegendSettings",
+    "Legends",
     "code_table",
     "crosswalk_names",
     "legend_names",

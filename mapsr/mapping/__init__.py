@@ -1,25 +1,29 @@
-"""Whole rasters from chips: windows, blending, work units, engines, resume."""
+"""Whole rasters from chips: a fitted method and rasters become jobs, and jobs become maps."""
 
-from mapsr.mapping.cluster import RayEngine
-from mapsr.mapping.engines import Engine, LocalSettings, Raster, RaySettings, Score
+from mapsr.mapping.apply import MapOptions, MapRequest, map_rasters, open_engine
+from mapsr.mapping.cluster import RayEngine, RaySettings
+from mapsr.mapping.engines import Engine, EngineSettings, Raster, Score
 from mapsr.mapping.jobs import MapJob, Report, run_jobs
-from mapsr.mapping.local import LocalEngine
+from mapsr.mapping.local import LocalEngine, LocalSettings
 from mapsr.mapping.outputs import Output
-from mapsr.mapping.windows import Plan, WindowSettings, cover
+from mapsr.mapping.plan import MapPlan
 
 __all__ = [
     "Engine",
+    "EngineSettings",
     "LocalEngine",
     "LocalSettings",
     "MapJob",
+    "MapOptions",
+    "MapPlan",
+    "MapRequest",
     "Output",
-    "Plan",
     "Raster",
     "RayEngine",
     "RaySettings",
     "Report",
     "Score",
-    "WindowSettings",
-    "cover",
+    "map_rasters",
+    "open_engine",
     "run_jobs",
 ]

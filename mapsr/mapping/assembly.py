@@ -67,7 +67,7 @@ def assemble(
             plain[key].unlink()
     except OSError as error:
         raise RasterError(
-            f"Can't write {out}: {os.strerror(error.errno or 0)}; what is done is kept: mend that, "
+            f"Can't write {out}: {os.strerror(error.errno or 0)}; what is done is kept: fix that, "
             "and the same command goes on from there."
         ) from error
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from mapsr.geo import Window
 from mapsr.mapping.outputs import Output, Scores, Values, empty_values, values_of
-from mapsr.mapping.windows import Plan, Unit
+from mapsr.mapping.plan import MapPlan, Unit
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class UnitBlend:
     the sums are the same to the last bit.
     """
 
-    def __init__(self, plan: Plan, unit: Unit) -> None:
+    def __init__(self, plan: MapPlan, unit: Unit) -> None:
         self._plan = plan
         self._unit = unit
         size = unit.extent.height, unit.extent.width
@@ -84,7 +84,11 @@ class UnitBlend:
 
 
 def join(
-    plan: Plan, unit: Unit, results: Sequence[UnitResult], outputs: Sequence[Output], classes: int
+    plan: MapPlan,
+    unit: Unit,
+    results: Sequence[UnitResult],
+    outputs: Sequence[Output],
+    classes: int,
 ) -> Values | None:
     """The outputs of the pixels that a unit owns.
 

@@ -1,6 +1,5 @@
 """What an engine does: score the work units of rasters, in whatever order and place."""
 
-import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,65 +8,53 @@ import torch
 from torch import Tensor
 
 from mapsr.data import Chip
-from mapsr.errors import MapsrError, require_range
+from mapsr.errors import MapsrError
 from mapsr.geo import ImageReader, MosaicReader, Window
 from mapsr.mapping.blend import UnitResult
 from mapsr.mapping.outputs import Output, Scores
-from mapsr.mapping.windows import Plan, Unit
-from mapsr.settings import choice
+from mapsr.mapping.plan import MapPlan, Unit
 
 Score = Callable[[Sequence[Chip]], Scores]
 """Gives scores (B, C, h, w) by layer for chips of one size; may be called by several threads."""
 
 
-@choice("engine", "local")
+Build = Callable[[torch.device], Score]
+"""Builds a scorer on a device; what it holds can be sent to another process."""
+
+
+class EngineSettings(Protocol):
+    """What each choice of the group ``engine`` offers."""
+
+    def open(self, build: Build, device: torch.device, batch: int) -> "Engine":
+        """Make the engine.
+
+        Args:
+            build: makes a scorer on a device.
+            device: of this machine; an engine elsewhere finds its own.
+            batch: chips scored at once.
+
+        Raises:
+            ConfigError: what the engine needs is not here.
+            MapsrError: the method can't be built.
+        """
+        ...
+
+    def parallel(self, device: torch.device) -> "Parallel":
+        """Say how many chips would be under way at once, without making the engine."""
+        ...
+
+
 @dataclass(frozen=True)
-class LocalSettings:
-    """How this machine is used; results do not depend on it."""
+class Parallel:
+    """How many chips are under way at once.
 
-    batch: int = 1
-    """Chips encoded at once."""
-    workers: int | None = None
-    """Threads that each take chips from reading to scores; null: one for each core, on CUDA
-    devices four for each device."""
-    memory_mib: int = 2048
-    """Features kept between the passes over the chips that are fitted on, at most."""
+    Attributes:
+        workers: chips in memory at once.
+        speed: how much faster than one after the other they are, at the most.
+    """
 
-    def __post_init__(self) -> None:
-        require_range(self.batch, "engine.batch", low=1)
-        require_range(self.memory_mib, "engine.memory_mib")
-        if self.workers is not None:
-            require_range(self.workers, "engine.workers", low=1)
-
-
-@choice("engine", "ray")
-@dataclass(frozen=True)
-class RaySettings:
-    """How a Ray cluster is used; results do not depend on it, but for the kind of device."""
-
-    address: str = "auto"
-    """Of the cluster; "auto" finds the one that this machine belongs to."""
-    workers: int | None = None
-    """Most actors at once; null: as many as the cluster has room for."""
-    cpus: float = 1.0
-    """Cores that an actor takes; it computes on one."""
-    gpus: float = 0.0
-    """CUDA devices that an actor takes; may be a fraction."""
-    batch: int = 1
-    """Chips encoded at once."""
-    retries: int = 3
-    """How often a unit is given to another actor after the one that had it died."""
-    memory_mib: int = 2048
-    """Features kept between the passes over the chips that are fitted on, at most."""
-
-    def __post_init__(self) -> None:
-        require_range(self.cpus, "engine.cpus", open_low=True)
-        require_range(self.gpus, "engine.gpus")
-        require_range(self.batch, "engine.batch", low=1)
-        require_range(self.retries, "engine.retries")
-        require_range(self.memory_mib, "engine.memory_mib")
-        if self.workers is not None:
-            require_range(self.workers, "engine.workers", low=1)
+    workers: int
+    speed: int
 
 
 @dataclass(frozen=True)
@@ -83,7 +70,7 @@ class Raster:
 
     name: str
     reader: ImageReader | MosaicReader
-    plan: Plan
+    plan: MapPlan
     outputs: tuple[Output, ...]
 
     @property
@@ -115,7 +102,7 @@ def cache_mib(strips: Iterable[int]) -> int:
     """Memory for blocks of files, given what a row of chips needs of each (``strip_mib``).
 
     32 MiB, where files are tiled; a file of whole rows needs a row of chips, else each chip would
-    read the rows anew. At most 1 GiB.
+    read the rows again. At most 1 GiB.
     """
     return min(max([_CACHE_MIB, *strips]), _MOST_CACHE_MIB)
 
@@ -180,10 +167,3 @@ def score_batch(raster: Raster, windows: Sequence[Window], score: Score) -> Scor
     scores = {layer: values.cpu() for layer, values in score(chips).items()}
     every = torch.stack([chip.valid for chip in chips])
     return ScoredBatch(tuple(chip.window for chip in chips), every, scores)
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

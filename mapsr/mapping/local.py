@@ -1,6 +1,7 @@
 """The engine of this machine: threads that each take chips from reading to scores."""
 
 import ctypes
+import os
 import sys
 import threading
 from collections import deque
@@ -11,18 +12,50 @@ from dataclasses import dataclass
 
 import torch
 
-from mapsr.errors import MapsrError
+from mapsr.errors import MapsrError, require_range
 from mapsr.geo import Window
 from mapsr.mapping.blend import UnitBlend
 from mapsr.mapping.engines import (
+    Build,
     Outcome,
+    Parallel,
     Score,
     ScoredBatch,
     UnitTask,
     batches_of,
-    cores,
     score_batch,
 )
+from mapsr.settings import aside, choice
+
+
+@choice("engine", "local")
+@dataclass(frozen=True)
+class LocalSettings:
+    """How this machine is used; results do not depend on it."""
+
+    workers: int | None = aside(None)
+    """Threads that each take chips from reading to scores; null: one for each core, on CUDA
+    devices four for each device. Fewer take less memory: each holds a chip's features."""
+
+    def __post_init__(self) -> None:
+        if self.workers is not None:
+            require_range(self.workers, "engine.workers", low=1)
+
+    def open(self, build: Build, device: torch.device, batch: int) -> "LocalEngine":
+        """Make the engine, with one copy of the method for each device.
+
+        Raises:
+            MapsrError: the method can't be built.
+        """
+        scorers = [build(one) for one in _devices(device)]
+        return LocalEngine(scorers, device.type, self.workers, batch)
+
+    def parallel(self, device: torch.device) -> Parallel:
+        """One chip a worker; on CUDA devices those of a device take turns."""
+        count = len(_devices(device))
+        workers = self.workers or usual_workers(device.type, count)
+        return Parallel(workers, workers if device.type == "cpu" else count)
+
 
 _PER_CUDA_DEVICE = 4
 """Threads that keep one device busy: while one computes on it, others read and cut superpixels."""
@@ -61,8 +94,7 @@ class LocalEngine:
     def __init__(
         self, scorers: Sequence[Score], device: str, workers: int | None = None, batch: int = 1
     ) -> None:
-        usual = cores() if device == "cpu" else _PER_CUDA_DEVICE * len(scorers)
-        self.workers = workers or usual
+        self.workers = workers or usual_workers(device, len(scorers))
         self._scorers = tuple(scorers)
         self._single = device == "cpu"
         self._batch = batch
@@ -102,6 +134,25 @@ class LocalEngine:
                     yield from _taken(under_way.popleft(), failed)
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
+
+
+def usual_workers(device: str, count: int) -> int:
+    """Threads for so many devices of a kind."""
+    return cores() if device == "cpu" else _PER_CUDA_DEVICE * count
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def _devices(device: torch.device) -> list[torch.device]:
+    """All devices of a kind."""
+    if device.type != "cuda":
+        return [device]
+    return [torch.device("cuda", number) for number in range(torch.cuda.device_count())]
 
 
 def _taken(step: _Step, failed: set[int]) -> Iterator[Outcome]:

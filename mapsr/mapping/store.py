@@ -11,11 +11,12 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from filelock import FileLock, Timeout
 
+from mapsr.differences import differences
 from mapsr.errors import ConfigError, RasterError
 from mapsr.files import whole_file, write_json
 from mapsr.geo import Window
+from mapsr.locks import LOCK, FolderLock
 from mapsr.mapping.blend import Seam, UnitResult
 
 About = Mapping[str, Any]
@@ -34,7 +35,7 @@ class WorkFolder:
 
     def __init__(self, out: Path) -> None:
         self.path = out.parent / f".{out.name}.work"
-        self._lock = FileLock(self.path / "lock", timeout=0, thread_local=False)
+        self._lock = FolderLock(self.path)
         self._out = out
 
     def open(self, about: About, *, restart: bool = False) -> set[int]:
@@ -55,16 +56,11 @@ class WorkFolder:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
             self._take(json.loads(json.dumps(about)), restart)  # tuples become lists, as when read
-        except Timeout:
-            raise ConfigError(
-                f"Another process is writing {self._out} (it holds {self.path}): wait for it, or "
-                "choose another out=."
-            ) from None
         except OSError as error:
             self.close()
             raise ConfigError(
                 f"Can't write in {self._out.parent}: {error.strerror}; choose another out=, or "
-                "mend that."
+                "fix that."
             ) from error
         return {int(path.stem.removeprefix("unit-")) for path in self.path.glob("unit-*.npz")}
 
@@ -75,11 +71,11 @@ class WorkFolder:
             raise ConfigError(
                 f"{self.path} holds the beginning of another {self._out.name}: "
                 f"{'; '.join(differences(then, now))}. Undo that to go on, or set restart=true to "
-                "begin anew."
+                "begin again."
             )
         for path in self.path.iterdir():
             half_done = path.name.startswith(".")  # by a kill
-            if path.name != "lock" and (half_done or then != now):
+            if path.name != LOCK and (half_done or then != now):
                 path.unlink()
         if then != now:
             write_json(self.path / "job.json", now)
@@ -141,14 +137,14 @@ class WorkFolder:
     def remove(self) -> None:
         """Remove the folder: the map is whole."""
         for path in self.path.iterdir():
-            if path.name != "lock":
+            if path.name != LOCK:
                 path.unlink()
         self._lock.release()
         shutil.rmtree(self.path, ignore_errors=True)
 
     def close(self) -> None:
         """Let others take the folder; what is in it stays, unless that is nothing."""
-        if not self._lock.is_locked:
+        if not self._lock.held:
             return  # removed, or never taken
         self._lock.release()
         if self.path.is_dir() and not any(self.path.glob("unit-*.npz")):
@@ -173,28 +169,6 @@ class WorkFolder:
             return json.loads((self.path / "job.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
-
-
-def differences(then: About, now: About, prefix: str = "") -> list[str]:
-    """Say in which values two descriptions of a job differ, one clause for each."""
-    found = []
-    for key in sorted({*then, *now}):
-        old, new = then.get(key), now.get(key)
-        name = f"{prefix}{key}"
-        if isinstance(old, Mapping) and isinstance(new, Mapping):
-            found += differences(old, new, f"{name}.")
-        elif old != new:
-            found.append(_changed(name, old, new))
-    return found
-
-
-def _changed(name: str, old: object, new: object) -> str:
-    file = name.removeprefix("inputs.")
-    if file == name:
-        return f"{name} is {new}, was {old}"
-    if old is None or new is None:
-        return f"{file} {'came to' if old is None else 'is no more among'} the inputs"
-    return f"{file} has changed since then"
 
 
 def file_states(paths: Iterable[Path]) -> dict[str, list[int]]:

@@ -174,6 +174,21 @@ def statistics(sample: Tensor) -> tuple[Tensor, Tensor]:
     return mean.to(sample), deviation.masked_fill(constant, 1.0).to(sample)
 
 
+def are_whole(tensors: Sequence[Tensor], classes: int) -> bool:
+    """Tell whether tensors are mean (D,), deviation (D,), centres (K, D) and votes (K, C)."""
+    mean, deviation, centres, votes = tensors
+    return (
+        centres.dim() == 2
+        and mean.shape == deviation.shape == centres.shape[1:]
+        and votes.shape == (len(centres), classes)
+        and votes.dtype == torch.int64
+        and all(bool(torch.isfinite(one).all()) for one in (mean, deviation, centres))
+        and bool((deviation > 0).all())
+        and int(votes.min()) >= 0
+        and int(votes.sum()) > 0
+    )
+
+
 def _box(plane: Tensor, radius: int) -> Tensor:
     """Sum over squares, but for a factor: (B, C, H, W); nothing is added beyond the edges."""
     side = 2 * radius + 1

@@ -9,7 +9,9 @@ from torch import Tensor
 from mapsr.data import Chip
 from mapsr.features import Encoder
 from mapsr.features.cached import CachedEncoder
+from mapsr.methods.parts import MethodParts, Runtime
 from mapsr.progress import Watch, unwatched
+from mapsr.settings import values_of
 from mapsr.upsample import PixelFeatures, Upsampler
 
 # Fewest tokens along an axis: attention upsamplers look at a token's neighbours.
@@ -56,6 +58,20 @@ class FeatureExtractor:
             self._memory[key] = features
         return features
 
+    @property
+    def weights(self) -> dict[str, dict[str, str] | None]:
+        """Name and SHA-256 of the weights of both; None: has none."""
+        return {"backbone": self.encoder.weights, "upsampler": self.upsampler.weights}
+
+    def cache_facts(self) -> dict[str, object] | None:
+        """What a record says of the cache on disk; None without one."""
+        return self.cached.cache.facts() if self.cached else None
+
+    def forget(self) -> None:
+        """Give up the memory of features."""
+        self._memory.clear()
+        self._room = 0
+
     def pad(self, image: Tensor) -> Tensor:
         """Repeat the far edges of (B, bands, H, W) up to whole tokens."""
         add = [
@@ -63,6 +79,26 @@ class FeatureExtractor:
             for side in image.shape[2:]
         ]
         return F.pad(image, (0, add[1], 0, add[0]), mode="replicate") if any(add) else image
+
+
+def build_extractor(parts: MethodParts, runtime: Runtime) -> FeatureExtractor:
+    """Build encoder and upsampler.
+
+    Raises:
+        WeightsError: weights are absent, damaged or of another architecture.
+    """
+    backbone, upsampler = parts.backbone, parts.upsampler
+    assert backbone is not None and upsampler is not None, "groups that a method uses are there"
+    encoder = backbone.build(runtime.weights_folder)
+    cache = runtime.cache.open()
+    return FeatureExtractor(
+        encoder,
+        upsampler.build(runtime.weights_folder),
+        runtime.device,
+        runtime.memory_mib,
+        runtime.watch,
+        None if cache is None else CachedEncoder(encoder, values_of(backbone), cache),
+    )
 
 
 def batches(chips: Iterable[Chip], most: int) -> Iterator[list[Chip]]:

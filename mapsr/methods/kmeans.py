@@ -5,36 +5,34 @@ of the coarse labels. Number of clusters, feature space, sampling and starts are
 defaults here are this package's own.
 """
 
-import json
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
-from safetensors.torch import save_file
 from torch import Tensor
 
 from mapsr.data import Chip
-from mapsr.errors import ConfigError, DataError, require_choice, require_range
-from mapsr.files import whole_file
-from mapsr.legends import NODATA
+from mapsr.errors import ConfigError, DataError, FittedError, require_choice, require_range
+from mapsr.legends import NODATA, Crosswalk, Legend
 from mapsr.methods.clusters import (
     BandFeatures,
     Clusters,
     Features,
+    are_whole,
     centres_of,
     statistics,
 )
-from mapsr.methods.extractor import FeatureExtractor
-from mapsr.methods.labels import coarse_labels
-from mapsr.methods.method import Method, Task
-from mapsr.settings import choice
+from mapsr.methods.extractor import FeatureExtractor, build_extractor
+from mapsr.methods.material import coarse_labels
+from mapsr.methods.method import FitWork, ImageFacts, Method, State, Task
+from mapsr.methods.parts import MethodParts, Runtime
+from mapsr.settings import Plain, choice
 
 logger = logging.getLogger(__name__)
 
-FILE = "kmeans.safetensors"
-VERSION = 1
+_TENSORS = ("mean", "deviation", "centres", "votes")
 
 
 @choice("method", "kmeans_voting")
@@ -70,6 +68,26 @@ class KMeansSettings:
                 "least as many pixels as clusters: raise method.pixels."
             )
 
+    adjustable: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """Groups that results depend on."""
+        return ("backbone", "upsampler") if self.features == "encoder" else ()
+
+    def learns_from(self, parts: MethodParts) -> str:
+        """The coarse labels, which vote."""
+        return "coarse"
+
+    def build(self, parts: MethodParts, runtime: Runtime, target: Legend) -> "KMeansVoting":
+        """Build encoder and upsampler, with features=encoder.
+
+        Raises:
+            WeightsError: weights are absent, damaged or of another architecture.
+        """
+        extractor = build_extractor(parts, runtime) if self.features == "encoder" else None
+        return KMeansVoting(self, target.names, extractor, runtime)
+
 
 class KMeansVoting(Method):
     """The method: cluster pixels once, let coarse labels vote, then look clusters up.
@@ -78,12 +96,20 @@ class KMeansVoting(Method):
         clusters: once fitted.
     """
 
-    def __init__(self, settings: KMeansSettings, extractor: FeatureExtractor | None = None) -> None:
+    def __init__(
+        self,
+        settings: KMeansSettings,
+        classes: Sequence[str],
+        extractor: FeatureExtractor | None = None,
+        runtime: Runtime | None = None,
+    ) -> None:
         """Make it without clusters.
 
         Args:
             settings: what is clustered, and how.
+            classes: names of the C target classes.
             extractor: gives pixel features, with features=encoder.
+            runtime: where it computes; None: on the CPU.
 
         Raises:
             ConfigError: features=encoder without an extractor.
@@ -96,9 +122,8 @@ class KMeansVoting(Method):
         self.settings = settings
         self.extractor = extractor if settings.features == "encoder" else None
         self.clusters: Clusters | None = None
-        self._device = torch.device("cpu")
-        self._classes: tuple[str, ...] = ()
-        self._about: dict[str, object] = {}
+        self._runtime = runtime or Runtime(torch.device("cpu"))
+        self._classes = tuple(classes)
         self._sampled = 0
 
     @property
@@ -107,12 +132,14 @@ class KMeansVoting(Method):
         return 0
 
     @property
-    def weights(self) -> list[dict[str, str]]:
+    def weights(self) -> dict[str, dict[str, str] | None]:
         """Of encoder and upsampler, with features=encoder."""
-        if self.extractor is None:
-            return []
-        found = (self.extractor.encoder.weights, self.extractor.upsampler.weights)
-        return [one for one in found if one]
+        return self.extractor.weights if self.extractor else {}
+
+    @property
+    def features_from(self) -> FeatureExtractor | None:
+        """Encoder and upsampler, with features=encoder."""
+        return self.extractor
 
     @torch.no_grad()
     def fit(self, task: Task) -> None:
@@ -122,14 +149,12 @@ class KMeansVoting(Method):
             DataError: a scene has no coarse product.
             DataError: no sampled pixel is labelled, or fewer than there are clusters.
         """
-        self._device, self._classes = task.device, task.classes
-        self._about = {"crosswalk": task.coarse.name, "settings": dict(task.settings)}
-        with task.watch("features"):
+        with self._runtime.watch("features"):
             sample, labels = self._sample(task)
         self._sampled = len(labels)
         _check_labels(labels, self.settings)
         mean, deviation = statistics(sample)
-        with task.watch("cluster"):
+        with self._runtime.watch("cluster"):
             settings = self.settings
             centres = centres_of(
                 (sample - mean) / deviation,
@@ -138,17 +163,17 @@ class KMeansVoting(Method):
                 settings.iterations,
                 task.seed,
             )
-        count, classes = len(centres), len(task.classes)
+        count, classes = len(centres), len(self._classes)
         clusters = Clusters(mean, deviation, centres, torch.zeros(count, classes))
         found = clusters.nearest(BandFeatures(sample.T[None, :, None]))[0, 0]  # (n,)
         known = labels != NODATA
         pairs = torch.bincount(found[known] * classes + labels[known], minlength=count * classes)
         votes = pairs.view(count, classes)
-        self.clusters = Clusters(mean, deviation, centres, votes).to(task.device)
+        self.clusters = Clusters(mean, deviation, centres, votes).to(self._runtime.device)
         self._report(found)
 
     @torch.no_grad()
-    def score(self, chips: Sequence[Chip]) -> dict[str, Tensor]:
+    def score(self, chips: Sequence[Chip], layers: Sequence[str] = ("map",)) -> dict[str, Tensor]:
         """Score chips of one size.
 
         Returns:
@@ -159,7 +184,7 @@ class KMeansVoting(Method):
         found = clusters.nearest(self._features(chips))[:, :height, :width]
         return {"map": clusters.shares[found].permute(0, 3, 1, 2)}
 
-    def facts(self) -> dict[str, object]:
+    def facts(self) -> Plain:
         """Pixels, votes and clusters by class, ready for JSON."""
         clusters = self._fitted()
         votes = clusters.votes.sum(0).tolist()
@@ -172,14 +197,46 @@ class KMeansVoting(Method):
             "clusters_of_class": dict(zip(self._classes, won, strict=True)),
         }
 
-    def save(self, folder: Path) -> None:
-        """Keep clusters and votes as kmeans.safetensors."""
+    def state(self) -> State:
+        """Clusters and votes.
+
+        Raises:
+            DataError: the method is not fitted.
+        """
         clusters = self._fitted().to(torch.device("cpu"))
-        about = {"version": VERSION, "classes": self._classes, "method": asdict(self.settings)}
-        names = ("mean", "deviation", "centres", "votes")
-        tensors = {name: getattr(clusters, name).contiguous() for name in names}
-        with whole_file(folder / FILE) as temporary:
-            save_file(tensors, temporary, metadata={"mapsr": json.dumps(about | self._about)})
+        tensors = {name: getattr(clusters, name) for name in _TENSORS}
+        return State(tensors, {"sampled_pixels": self._sampled})
+
+    def load(self, state: State) -> None:
+        """Take clusters and votes.
+
+        Raises:
+            FittedError: they are not whole.
+        """
+        parts = [state.tensors.get(name) for name in _TENSORS]
+        tensors = [one for one in parts if one is not None]
+        if len(tensors) < len(parts) or not are_whole(tensors, len(self._classes)):
+            raise FittedError(
+                "The clusters of the file are not whole, expected finite centres and the votes of "
+                f"{len(self._classes)} classes on each: fit the method again."
+            )
+        self.clusters = Clusters(*tensors).to(self._runtime.device)
+        self._sampled = int(state.facts.get("sampled_pixels", 0))
+
+    def stand_in(self, coarse: Crosswalk, image: ImageFacts) -> None:
+        """Take random clusters, each of which is of one class."""
+        count, classes = self.settings.clusters, len(self._classes)
+        dim = (image.bands or 1) * (2 if self.settings.radius else 1)
+        dim = self.extractor.encoder.dim if self.extractor else dim
+        centres = torch.randn(count, dim, generator=torch.Generator().manual_seed(0))
+        votes = torch.eye(classes, dtype=torch.int64).repeat(-(-count // classes), 1)[:count]
+        clusters = Clusters(torch.zeros(dim), torch.ones(dim), centres, votes)
+        self.clusters = clusters.to(self._runtime.device)
+
+    def work(self, chips: int) -> FitWork:
+        """One pass over the chips, for features alone; K-means itself is seconds."""
+        count = chips if self.settings.chips is None else min(chips, self.settings.chips)
+        return FitWork(count, 1 if self.extractor else 0, words="clusters")
 
     def _fitted(self) -> Clusters:
         if self.clusters is None:
@@ -188,7 +245,7 @@ class KMeansVoting(Method):
 
     def _features(self, chips: Sequence[Chip]) -> Features:
         if self.extractor is None:
-            return BandFeatures.of(chips, self.settings.radius, self._device)
+            return BandFeatures.of(chips, self.settings.radius, self._runtime.device)
         return self.extractor(chips, remember=False)  # each chip is needed once
 
     def _sample(self, task: Task) -> tuple[Tensor, Tensor]:
@@ -197,7 +254,7 @@ class KMeansVoting(Method):
         Returns:
             Features (n, D) and labels (n,) int64, 255 for none, on the CPU.
         """
-        chips = task.cut(task.scenes, self.settings.chips)
+        chips = task.chips(self.settings.chips)
         share = -(-self.settings.pixels // len(chips))
         features: list[Tensor] = []
         labels: list[Tensor] = []
@@ -208,7 +265,7 @@ class KMeansVoting(Method):
             rows, columns = choices[torch.randperm(len(choices), generator=generator)[:share]].T
             # the plane of the features may be wider than the chip
             pixels = rows * found.size[1] + columns
-            features.append(found.at(pixels.to(task.device))[0].cpu())
+            features.append(found.at(pixels.to(self._runtime.device))[0].cpu())
             labels.append(coarse_labels(chip, task.coarse.table)[rows, columns].long())
         return torch.cat(features), torch.cat(labels)
 

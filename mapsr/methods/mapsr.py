@@ -1,42 +1,23 @@
 """MapSR: class prompts from coarse labels, cosine inference, refinement over a graph."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from mapsr.data import Chip
-from mapsr.errors import PromptError
-from mapsr.legends import Crosswalk
-from mapsr.methods.extractor import FeatureExtractor, batches
-from mapsr.methods.labels import (
-    ChipLabels,
-    coarse_labels,
-    padded,
-    sample_pixels,
-    truth_labels,
-)
-from mapsr.methods.method import Method, Task
-from mapsr.progress import Progress, Quiet, Watch, unwatched
-from mapsr.prompts import (
-    ClassPrompts,
-    CoarsePromptSettings,
-    LinearProbe,
-    PixelSample,
-    PromptFile,
-    PromptSettings,
-    PromptState,
-    TruthPromptSettings,
-    save_prompts,
-    train_probe,
-)
-from mapsr.prompts.prompts import agreement, check_prompts
+from mapsr.errors import FittedError, PromptError
+from mapsr.legends import Crosswalk, Legend
+from mapsr.methods.extractor import FeatureExtractor, build_extractor
+from mapsr.methods.material import ChipMaterial
+from mapsr.methods.method import FitWork, ImageFacts, Method, State, Task
+from mapsr.methods.parts import MethodParts, Runtime
+from mapsr.progress import Progress
+from mapsr.prompts import ClassPrompts, LinearProbe, ProbeSettings, PromptSettings
 from mapsr.refine import RefineSettings, refine
-from mapsr.settings import choice, kind_of
-
-FILE = "prompts.safetensors"
+from mapsr.settings import Plain, choice, kind_of
 
 
 @choice("method", "mapsr")
@@ -44,13 +25,34 @@ FILE = "prompts.safetensors"
 class MapSRSettings:
     """MapSR: prompts, upsampler, backbone and refinement have groups of their own."""
 
+    adjustable: ClassVar[tuple[str, ...]] = ("refine",)
+
+    @property
+    def uses(self) -> tuple[str, ...]:
+        """Groups and keys that results depend on."""
+        return ("backbone", "upsampler", "prompts", "refine", "compute.precision")
+
+    def learns_from(self, parts: MethodParts) -> str:
+        """The labels that the prompts are made from."""
+        return parts.prompts.learns_from if parts.prompts else "coarse"
+
+    def build(self, parts: MethodParts, runtime: Runtime, target: Legend) -> "MapSR":
+        """Build encoder and upsampler.
+
+        Raises:
+            WeightsError: weights are absent, damaged or of another architecture.
+        """
+        assert parts.refine is not None, "a group that the method uses is there"
+        extractor = build_extractor(parts, runtime)
+        return MapSR(extractor, parts.refine, target.names, parts.prompts, runtime)
+
 
 class MapSR(Method):
     """The method: fit prompts once, then score any chip without training.
 
     Attributes:
-        prompts: class prompts once fitted or given.
-        probe: the linear probe, None where prompts came from truth or from a file.
+        prompts: class prompts once fitted or loaded.
+        probe: the linear probe; None where none was trained for the prompts.
     """
 
     def __init__(
@@ -59,9 +61,7 @@ class MapSR(Method):
         refine_settings: RefineSettings,
         class_names: Sequence[str],
         prompt_settings: PromptSettings | None = None,
-        *,
-        batch: int = 1,
-        watch: Watch = unwatched,
+        runtime: Runtime | None = None,
     ) -> None:
         """Make it without prompts.
 
@@ -69,19 +69,17 @@ class MapSR(Method):
             extractor: gives pixel features.
             refine_settings: how scores are refined.
             class_names: of the C target classes.
-            prompt_settings: how ``fit`` makes prompts; None where they are given by ``use``.
-            batch: most chips that go through the encoder at once while fitting.
-            watch: times the stages.
+            prompt_settings: how ``fit`` makes prompts; None where they are loaded.
+            runtime: where it computes; None: where the extractor does.
         """
         self.extractor = extractor
         self.refine_settings = refine_settings
         self.class_names = tuple(class_names)
         self.prompt_settings = prompt_settings
-        self.batch = batch
-        self.watch = watch
+        self.runtime = runtime or Runtime(extractor.device, watch=extractor.watch)
         self.prompts: ClassPrompts | None = None
         self.probe: LinearProbe | None = None
-        self._task: Task | None = None
+        self._facts: Plain = {}
 
     @property
     def layers(self) -> tuple[str, ...]:
@@ -94,10 +92,14 @@ class MapSR(Method):
         return self.probe.trained_parameters if self.probe else 0
 
     @property
-    def weights(self) -> list[dict[str, str]]:
+    def weights(self) -> dict[str, dict[str, str] | None]:
         """Of encoder and upsampler."""
-        found = (self.extractor.encoder.weights, self.extractor.upsampler.weights)
-        return [one for one in found if one]
+        return self.extractor.weights
+
+    @property
+    def features_from(self) -> FeatureExtractor:
+        """What gives it pixel features."""
+        return self.extractor
 
     def fit(self, task: Task) -> None:
         """Fit the prompts as the settings say.
@@ -108,174 +110,164 @@ class MapSR(Method):
         """
         settings = self.prompt_settings
         if settings is None:
-            raise RuntimeError("a method without prompt settings is given its prompts")
-        self._task = task
-        if isinstance(settings, TruthPromptSettings):
-            chips = task.cut(task.scenes[: settings.scenes], settings.chips)
-            self.fit_truth(chips, task.progress)
-            return
-        self.fit_coarse(
-            task.cut(task.scenes, settings.chips),
-            task.coarse,
-            settings,
-            accelerator=task.device.type,
-            precision=task.precision,
-            seed=task.seed,
-            progress=task.progress,
-        )
+            raise RuntimeError("a method without prompt settings loads its prompts")
+        chips = task.chips(settings.chips, task.scenes[: settings.scenes])
+        self.fit_chips(chips, task.coarse, task.seed, task.progress)
 
-    def fit_coarse(
-        self,
-        chips: Sequence[Chip],
-        crosswalk: Crosswalk,
-        settings: CoarsePromptSettings,
-        *,
-        accelerator: str = "cpu",
-        precision: str = "32-true",
-        seed: int = 0,
-        progress: Progress | None = None,
+    def fit_chips(
+        self, chips: Sequence[Chip], coarse: Crosswalk, seed: int, progress: Progress
     ) -> None:
-        """Fit prompts on the coarse labels of chips.
+        """Fit the prompts on chips, read one by one; see ``fit``."""
+        assert self.prompt_settings is not None, "asked by fit"
+        material = ChipMaterial(self.extractor, chips, coarse, self.runtime, seed, progress)
+        fitted = self.prompt_settings.fit(material)
+        self.prompts, self.probe, self._facts = fitted.prompts, fitted.probe, fitted.facts
 
-        Args:
-            chips: with coarse labels; read one by one, twice.
-            crosswalk: from the product to the target classes.
-            settings: of the probe.
-            accelerator: Lightning's name of where the probe is trained.
-            precision: Lightning's name of how the probe is trained.
-            seed: of the pixels that are drawn, and of their order.
-            progress: shows the work.
+    def state(self) -> State:
+        """Prompts, and the probe where there is one.
 
         Raises:
-            PromptError: no labelled pixel, or fewer than two classes with agreeing pixels.
+            PromptError: there are no prompts yet.
         """
-        if settings.classes == "product":
-            learned, table = tuple(range(len(crosswalk.source))), crosswalk.table
-        else:
-            learned, table = crosswalk.table, tuple(range(len(self.class_names)))
-        sample: PixelSample | ChipLabels
-        if settings.through == "pixels":
-            batched = self._batches(chips, "features", progress or Quiet())
-            share = -(-settings.pixels // len(chips))
-            sample = PixelSample(
-                *sample_pixels(self.extractor, batched, learned, share, seed), settings.batch, seed
-            )
-            typical = sample.features
-        else:
-            sample = ChipLabels(self.extractor, chips, learned)
-            typical = self.extractor([chips[0]]).tokens
-        scale = float(typical.square().mean().sqrt())
-        self.probe = LinearProbe(
-            self.extractor.encoder.dim, table, len(self.class_names), scale, settings.probe
-        )
-        with self.watch("probe"):
-            train_probe(self.probe, sample, accelerator, precision)
-        self.probe.to(self.extractor.device)
-        self._average(chips, crosswalk, progress or Quiet())
+        prompts, probe = self._fitted(), self.probe
+        tensors = {"vectors": prompts.vectors, "counts": prompts.counts}
+        facts: Plain = {}
+        if probe is not None:
+            tensors["probe.weight"] = probe.weight.detach().cpu()
+            if probe.bias is not None:
+                tensors["probe.bias"] = probe.bias.detach().cpu()
+            facts["probe"] = {"table": list(probe.table), "scale": probe.scale}
+        return State(tensors, facts)
 
-    def fit_truth(self, chips: Sequence[Chip], progress: Progress | None = None) -> None:
-        """Fit prompts on the truth of chips: the mean feature of each class's pixels.
+    def load(self, state: State) -> None:
+        """Take prompts, and the probe where there is one.
 
         Raises:
-            PromptError: fewer than two classes have pixels.
+            FittedError: they are not whole, or have another length than the encoder's tokens.
         """
-        state = self._state()
-        with self.watch("prompts"):
-            for batch in self._batches(chips, "prompts", progress or Quiet()):
-                features = self.extractor(batch)
-                truth = torch.stack([truth_labels(chip) for chip in batch])
-                state.update(features, padded(truth, features))
-        self._take(state, "truth")
+        self.use(_prompts_of(state, len(self.class_names)))
+        self.probe = _probe_of(state, len(self.class_names))
+        if self.probe is not None:
+            self.probe.to(self.extractor.device).requires_grad_(False)
 
     def use(self, prompts: ClassPrompts) -> None:
         """Take prompts that were fitted elsewhere.
 
         Raises:
-            PromptError: they have another length than the encoder's tokens.
+            FittedError: they have another length than the encoder's tokens.
         """
         if prompts.vectors.shape[1] != self.extractor.encoder.dim:
-            raise PromptError(
+            raise FittedError(
                 f"The prompts have {prompts.vectors.shape[1]} channels, the encoder "
                 f"{self.extractor.encoder.dim}: they belong to another backbone."
             )
         self.prompts = prompts
 
+    def settle(self) -> None:
+        """Give up the features that were kept for the fit."""
+        self.extractor.forget()
+
     @torch.no_grad()
-    def score(self, chips: Sequence[Chip]) -> dict[str, Tensor]:
+    def score(self, chips: Sequence[Chip], layers: Sequence[str] = ("map",)) -> dict[str, Tensor]:
         """Score chips of one size.
 
         Returns:
-            "map": (B, C, H, W) refined cosine to each prompt, -inf for a class without one; where
-            there is a probe, "probe": (B, C, H, W) its probabilities.
+            "map": (B, C, H, W) refined cosine to each prompt, -inf for a class without one;
+            "probe": (B, C, H, W) its probabilities.
+
+        Source: MapSR, equations (8) to (13).
         """
-        if self.prompts is None:
-            raise PromptError("There are no prompts yet: fit them, or load them from a run.")
+        prompts = self._fitted()
         features = self.extractor(chips, remember=False)  # scored once
         height, width = chips[0].valid.shape
         image = torch.stack([chip.image for chip in chips])
         valid = torch.stack([chip.valid for chip in chips])
-        with self.watch("score"):
-            cosine = self.prompts.cosine(features)[..., :height, :width]
-        with self.watch("refine"):
+        with self.runtime.watch("score"):
+            cosine = prompts.cosine(features)[..., :height, :width]
+        with self.runtime.watch("refine"):
             refined = refine(features, cosine, image, valid, self.refine_settings)
-        layers = {"map": self.prompts.expand(refined)}
-        if self.probe is not None:
-            layers["probe"] = self.probe.scores(features)[..., :height, :width].softmax(1)
-        return layers
+        scores = {"map": prompts.expand(refined)}
+        if "probe" in layers and self.probe is not None:
+            scores["probe"] = self.probe.scores(features)[..., :height, :width].softmax(1)
+        return scores
 
-    def facts(self) -> dict[str, object]:
+    def facts(self) -> Plain:
         """Where the prompts came from, and how many pixels stand behind each."""
         counts = self.prompts.counts.tolist() if self.prompts else []
-        cached = self.extractor.cached
         return {
             "prompts_from": kind_of(self.prompt_settings) if self.prompt_settings else "file",
             "prompt_pixels": dict(zip(self.class_names, counts, strict=bool(counts))),
-            "cache": cached.cache.facts() if cached else None,
+            "cache": self.extractor.cache_facts(),
+            **self._facts,
         }
 
-    def prompt_file(self) -> PromptFile:
-        """The prompts with all that is needed to apply them elsewhere."""
-        if self.prompts is None or self._task is None:
-            raise RuntimeError("the prompts are fitted before they are kept")
-        target = self._task.coarse.target
-        return PromptFile(
-            prompts=self.prompts,
-            legend=asdict(target) | {"nodata": sorted(target.nodata)},
-            settings=dict(self._task.settings),
-            weights={
-                "backbone": self.extractor.encoder.weights,
-                "upsampler": self.extractor.upsampler.weights,
-            },
-            crosswalk=self._task.coarse.name,
+    def stand_in(self, coarse: Crosswalk, image: ImageFacts) -> None:
+        """Take random prompts of length one."""
+        generator = torch.Generator().manual_seed(0)
+        size = len(self.class_names), self.extractor.encoder.dim
+        vectors = torch.nn.functional.normalize(torch.randn(*size, generator=generator))
+        self.use(ClassPrompts(vectors, torch.ones(size[0], dtype=torch.int64)))
+
+    def work(self, chips: int) -> FitWork:
+        """Two passes over the chips, of which the second finds the features that were kept."""
+        settings = self.prompt_settings
+        if settings is None:
+            return FitWork(0, 0)
+        count = chips if settings.chips is None else min(chips, settings.chips)
+        # floats of the sample, once in parts and once as a whole
+        sample = 8 * self.extractor.encoder.dim * settings.sampled / (1 << 20)
+        return FitWork(count, 2, sample, "prompts")
+
+    def _fitted(self) -> ClassPrompts:
+        if self.prompts is None:
+            raise PromptError("There are no prompts yet: fit them, or load them from a run.")
+        return self.prompts
+
+
+def _prompts_of(state: State, classes: int) -> ClassPrompts:
+    """Prompts of a file, checked.
+
+    Raises:
+        FittedError: they are not whole.
+    """
+    vectors, counts = (state.tensors.get(name) for name in ("vectors", "counts"))
+    whole = (
+        vectors is not None
+        and counts is not None
+        and vectors.dim() == 2
+        and vectors.dtype == torch.float32
+        and counts.dtype == torch.int64
+        and counts.shape == vectors.shape[:1] == (classes,)
+        and bool(torch.isfinite(vectors).all())
+        and int((counts > 0).sum()) >= 2
+        and int(counts.min()) >= 0
+    )
+    if not whole or vectors is None or counts is None:
+        raise FittedError(
+            f"The prompts of the file are not whole, expected finite float32 vectors and counts of "
+            f"{classes} classes, two of them at least with pixels: fit the method again."
         )
+    return ClassPrompts(vectors, counts)
 
-    def save(self, folder: Path) -> None:
-        """Write the prompt file."""
-        save_prompts(folder / FILE, self.prompt_file())
 
-    @torch.no_grad()
-    def _average(self, chips: Sequence[Chip], crosswalk: Crosswalk, progress: Progress) -> None:
-        if self.probe is None:
-            raise PromptError("The probe comes before the prompts.")
-        state = self._state()
-        with self.watch("prompts"):
-            for batch in self._batches(chips, "prompts", progress):
-                features = self.extractor(batch)
-                coarse = torch.stack([coarse_labels(chip, crosswalk.table) for chip in batch])
-                labels = padded(coarse, features)
-                state.update(features, agreement(self.probe.scores(features), labels))
-        self._take(state, "pixels on which probe and coarse product agree")
+def _probe_of(state: State, classes: int) -> LinearProbe | None:
+    """The probe of a file, checked; None where it has none.
 
-    def _take(self, state: PromptState, source: str) -> None:
-        prompts = ClassPrompts(*state.compute())
-        check_prompts(prompts, self.class_names, source)
-        self.prompts = prompts
-
-    def _state(self) -> PromptState:
-        state = PromptState(len(self.class_names), self.extractor.encoder.dim)
-        return state.to(self.extractor.device)
-
-    def _batches(
-        self, chips: Sequence[Chip], what: str, progress: Progress
-    ) -> Iterator[list[Chip]]:
-        return batches(progress.track(chips, what, len(chips)), self.batch)
+    Raises:
+        FittedError: it is not whole.
+    """
+    weight, bias = state.tensors.get("probe.weight"), state.tensors.get("probe.bias")
+    if weight is None:
+        return None
+    said = state.facts.get("probe") or {}
+    table, scale = said.get("table"), said.get("scale")
+    ours = isinstance(table, list) and all(type(one) is int for one in table)
+    if not ours or table is None or not isinstance(scale, float) or len(table) != len(weight):
+        raise FittedError("The probe of the file is not whole: fit the method again.")
+    settings = ProbeSettings(bias is not None, 1, 1, 1.0, 0.0)
+    probe = LinearProbe(weight.shape[1], tuple(table), classes, scale, settings)
+    with torch.no_grad():
+        probe.weight.copy_(weight)
+        if probe.bias is not None and bias is not None:
+            probe.bias.copy_(bias)
+    return probe

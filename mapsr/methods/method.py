@@ -1,62 +1,92 @@
-"""What every method promises: to be fitted on scenes once, then to score any chip."""
+"""What every method promises: to be fitted on scenes once, to be kept, and to score any chip."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
-from mapsr.data import Chip, Scene, SceneSource
+from mapsr.data import Chip, ChipSequence, Scene, SceneSource, cut_scenes
+from mapsr.errors import ConfigError
 from mapsr.legends import Crosswalk
-from mapsr.progress import Progress, Quiet, Watch, unwatched
+from mapsr.methods.extractor import FeatureExtractor
+from mapsr.progress import Progress, Quiet
+from mapsr.settings import Plain
+
+
+@dataclass(frozen=True)
+class ImageFacts:
+    """What images a fitted method wants.
+
+    Attributes:
+        scale: raw value that becomes 1.
+        bands: how many leading bands are read; None: not known, as many as there are.
+        dtype: NumPy's name of the values' type; None: not known.
+    """
+
+    scale: float
+    bands: int | None
+    dtype: str | None
 
 
 def _unseen(step: int, values: Mapping[str, float]) -> None:
-    """Leave a training's numbers to nobody."""
+    """Leave the numbers of a training to nobody."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a method is fitted on, and with.
+    """What a method is fitted on.
 
     Attributes:
         source: reads chips of the scenes.
         scenes: to fit on; none of them is scored unless the run is transductive.
         coarse: from the coarse product to the target classes.
-        cut: ``cut(scenes, most)`` gives chips of scenes without overlap, ``most`` at the most,
-            drawn evenly, or all with None; a chip is read when it is asked for.
-        bands: how many bands the images have.
+        image: facts of the images.
+        chip: side in pixels of the chips that scenes are cut into.
         folder: for what a training keeps until it is done; the same task finds it again there.
-        device: where the work is done.
-        precision: Lightning's name of the precision of a training.
         seed: of every random choice.
         progress: shows long work.
-        watch: times the stages.
-        seen: ``seen(step, values)`` takes the numbers of a training as they come.
-        settings: what applying the method elsewhere must know, as plain containers: groups of the
-            configuration, and "image", the scale, bands and data type of the images.
+        on_step: ``on_step(step, values)`` takes the numbers of a training as they come.
     """
 
     source: SceneSource
     scenes: tuple[Scene, ...]
     coarse: Crosswalk
-    cut: Callable[[Sequence[Scene], int | None], Sequence[Chip]]
-    bands: int
+    image: ImageFacts
+    chip: int
     folder: Path
-    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
-    precision: str = "32-true"
     seed: int = 0
     progress: Progress = field(default_factory=Quiet)
-    watch: Watch = unwatched
-    seen: Callable[[int, Mapping[str, float]], None] = _unseen
-    settings: Mapping[str, object] = field(default_factory=dict)
+    on_step: Callable[[int, Mapping[str, float]], None] = _unseen
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the C target classes."""
         return self.coarse.target.names
+
+    def chips(self, most: int | None, scenes: Sequence[Scene] | None = None) -> ChipSequence:
+        """Chips of scenes without overlap, each read when it is asked for.
+
+        Args:
+            most: how many there are at the most, drawn evenly; None: all.
+            scenes: that are cut; None: all of the task's.
+        """
+        wanted = self.scenes if scenes is None else scenes
+        return cut_scenes(self.source, wanted, self.chip, most)
+
+
+@dataclass(frozen=True)
+class State:
+    """What a fit came to, as a file can hold it.
+
+    Attributes:
+        tensors: by name, on the CPU.
+        facts: what else it takes to score, ready for JSON.
+    """
+
+    tensors: Mapping[str, Tensor]
+    facts: Plain = field(default_factory=dict)
 
 
 class Method(ABC):
@@ -64,18 +94,23 @@ class Method(ABC):
 
     @property
     def layers(self) -> tuple[str, ...]:
-        """Names of the scores that ``score`` gives; the first are the map's."""
+        """Names of the scores that ``score`` can give; the first are the map's."""
         return ("map",)
 
     @property
     @abstractmethod
     def trained_parameters(self) -> int:
-        """How many numbers training changed."""
+        """How many parameters training changed."""
 
     @property
-    def weights(self) -> list[dict[str, str]]:
-        """Name and SHA-256 of each file of published weights that the method began with."""
-        return []
+    def weights(self) -> dict[str, dict[str, str] | None]:
+        """Name and SHA-256 of the published weights that each part began with; None: has none."""
+        return {}
+
+    @property
+    def features_from(self) -> FeatureExtractor | None:
+        """What gives it pixel features; None where it needs none."""
+        return None
 
     @abstractmethod
     def fit(self, task: Task) -> None:
@@ -86,18 +121,69 @@ class Method(ABC):
         """
 
     @abstractmethod
-    def score(self, chips: Sequence[Chip]) -> dict[str, Tensor]:
+    def score(self, chips: Sequence[Chip], layers: Sequence[str] = ("map",)) -> dict[str, Tensor]:
         """Score chips of one size, in whatever thread.
+
+        Args:
+            chips: to be scored.
+            layers: which scores are wanted.
 
         Returns:
             For each layer (B, C, H, W) float32 scores on the CPU or the method's device: the class
             of the largest is the pixel's, and means of them where windows overlap are meaningful.
         """
 
-    def facts(self) -> dict[str, object]:
+    @abstractmethod
+    def state(self) -> State:
+        """What was fitted, to be kept.
+
+        Raises:
+            MapsrError: nothing is fitted yet.
+        """
+
+    @abstractmethod
+    def load(self, state: State) -> None:
+        """Take what was fitted before, in place of a fit.
+
+        Raises:
+            MapsrError: it is not whole, or does not fit the method.
+        """
+
+    def settle(self) -> None:
+        """Give up what only a fit needs, once what was fitted is kept."""
+        return None
+
+    def facts(self) -> Plain:
         """What the run's record says of the fit, ready for JSON."""
         return {}
 
-    @abstractmethod
-    def save(self, folder: Path) -> None:
-        """Keep in a run folder what was fitted."""
+    def stand_in(self, coarse: Crosswalk, image: ImageFacts) -> None:
+        """Take arbitrary values in place of a fit, so that scoring costs what it will cost.
+
+        Raises:
+            ConfigError: the method has no such values.
+        """
+        raise ConfigError(
+            f"{type(self).__name__} can't be measured before it is fitted: give fitted=RUN."
+        )
+
+    def work(self, chips: int) -> "FitWork":
+        """How much work a fit on so many chips is."""
+        return FitWork()
+
+
+@dataclass(frozen=True)
+class FitWork:
+    """How much work a fit is.
+
+    Attributes:
+        chips: how many chips it sees.
+        passes: how often it needs the features of each; None: not known.
+        memory_mib: what it keeps meanwhile, besides features and what a chip takes.
+        words: what is fitted, a word or more for people.
+    """
+
+    chips: int = 0
+    passes: int | None = None
+    memory_mib: float = 0.0
+    words: str = "the method"

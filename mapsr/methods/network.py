@@ -1,30 +1,32 @@
 """A trained network as a method: from images and labels of many scenes to a map's scores."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from mapsr.data import Chip
-from mapsr.errors import ConfigError, DataError, require_choice, require_range
-from mapsr.legends import NODATA, Crosswalk
-from mapsr.methods.method import Method, Task
+from mapsr.errors import ConfigError, DataError, FittedError, require_choice, require_range
+from mapsr.legends import Crosswalk, Legend
+from mapsr.methods.method import FitWork, ImageFacts, Method, State, Task
+from mapsr.methods.outputs import Outputs, outputs_of
+from mapsr.methods.parts import MethodParts, Runtime
 from mapsr.networks import NetworkSettings, SegmentationNetwork
-from mapsr.settings import choice
+from mapsr.settings import Plain, choice, plain
 from mapsr.training import (
     Checkpoint,
-    Circumstances,
     LabelledScenes,
-    Outputs,
+    TrainContext,
     TrainingSettings,
-    architecture_of,
     identity_of,
-    save_network,
     train_network,
 )
-from mapsr.training.file import FILE
+
+# What a network starts from is not part of what it is.
+_START = {"weights", "checkpoint", "pretrained"}
 
 
 @choice("method", "network")
@@ -50,6 +52,19 @@ class NetworkMethodSettings:
     bands: int | None = None
     """How many leading bands of the images the network reads; null: all."""
 
+    adjustable: ClassVar[tuple[str, ...]] = ()
+    uses: ClassVar[tuple[str, ...]] = ("network", "training", "recipe", "compute.precision")
+
+    def learns_from(self, parts: MethodParts) -> str:
+        """The labels that it is trained on."""
+        return self.labels
+
+    def build(self, parts: MethodParts, runtime: Runtime, target: Legend) -> "NetworkMethod":
+        """Describe the method; the network itself is built by its fit, or when it is loaded."""
+        assert parts.network is not None and parts.training is not None, "checked with the parts"
+        released = parts.recipe == "released"
+        return NetworkMethod(parts.network, parts.training, self, runtime, released)
+
     def __post_init__(self) -> None:
         object.__setattr__(self, "skip", tuple(self.skip))  # OmegaConf gives a list
         require_choice(self.labels, ("coarse", "truth"), "method.labels")
@@ -63,39 +78,17 @@ class NetworkMethodSettings:
             require_range(self.bands, "method.bands", low=1)
 
     def outputs(self, coarse: Crosswalk) -> Outputs:
-        """What the outputs of a network are that learns from these labels.
-
-        Args:
-            coarse: from the product to the target classes.
-
-        Raises:
-            ConfigError: no class is left to learn.
-        """
-        classes = coarse.target.names
-        if self.classes == "product":
-            kept = [k for k, name in enumerate(coarse.source.names) if name not in self.skip]
-            targets = [coarse.table[k] for k in kept]
-            learned = [kept.index(k) if k in kept else NODATA for k in range(len(coarse.source))]
-        else:
-            targets = list(range(len(classes)))
-            learned = targets if self.labels == "truth" else list(coarse.table)
-        if all(target == NODATA for target in targets):
-            raise ConfigError(
-                "No class of the product that gets an output stands for a target class: shorten "
-                "method.skip, or choose another legend.crosswalk."
-            )
-        if self.background:
-            targets = [NODATA, *targets]
-            learned = [NODATA if one == NODATA else one + 1 for one in learned]
-        return Outputs(tuple(learned), tuple(targets), classes)
+        """What the outputs of a network are that learns from these labels; see ``outputs_of``."""
+        skip = self.skip if self.classes == "product" else None
+        return outputs_of(coarse, skip, truth=self.labels == "truth", background=self.background)
 
 
 class NetworkMethod(Method):
     """A network, trained on random chips of the scenes to fit on.
 
     Attributes:
-        network: once it is fitted; on the task's device.
-        outputs: what its outputs stand for, once it is fitted.
+        network: once it is fitted or loaded; on the method's device.
+        outputs: what its outputs stand for, once it is fitted or loaded.
     """
 
     def __init__(
@@ -103,8 +96,8 @@ class NetworkMethod(Method):
         network: NetworkSettings,
         training: TrainingSettings,
         settings: NetworkMethodSettings,
+        runtime: Runtime | None = None,
         released: bool = False,
-        weights_folder: str | None = None,
     ) -> None:
         """Describe the method; nothing is built or read yet.
 
@@ -112,30 +105,29 @@ class NetworkMethod(Method):
             network: which network.
             training: its recipe.
             settings: what it learns.
+            runtime: where it computes; None: on the CPU.
             released: train with the faults of the authors' code.
-            weights_folder: searched for the encoder's first weights before all others.
         """
         self.network_settings = network
         self.training = training
         self.settings = settings
         self.released = released
-        self.weights_folder = weights_folder
         self.network: SegmentationNetwork | None = None
         self.outputs: Outputs | None = None
+        self._runtime = runtime or Runtime(torch.device("cpu"))
         self._checkpoint: Checkpoint | None = None
-        self._trained = 0
-        self._facts: dict[str, object] = {}
+        self._facts: Plain = {}
 
     @property
     def trained_parameters(self) -> int:
-        """All numbers of the network, those included that lead nowhere."""
-        return self._trained
+        """All parameters of the network, those included that lead nowhere."""
+        return sum(p.numel() for p in self.network.parameters()) if self.network else 0
 
     @property
-    def weights(self) -> list[dict[str, str]]:
+    def weights(self) -> dict[str, dict[str, str] | None]:
         """What the encoder began with, if not with random numbers."""
         first = self.network.weights if self.network else None
-        return [first] if first else []
+        return {"encoder": first} if first else {}
 
     def fit(self, task: Task) -> None:
         """Build the network and train it; a training that was killed goes on.
@@ -147,77 +139,136 @@ class NetworkMethod(Method):
             WeightsError: the encoder's weights are absent, or the checkpoint in the task's folder
                 is damaged or another network's.
         """
-        settings = self.settings
-        bands = task.bands if settings.bands is None else settings.bands
-        if bands > task.bands:
-            raise ConfigError(
-                f"method.bands is {bands}, but the images have {task.bands}: set method.bands to "
-                "that or less."
-            )
-        self.outputs = settings.outputs(task.coarse)
+        runtime = self._runtime
+        bands = self._bands(task.image.bands)
+        outputs = self.settings.outputs(task.coarse)
         scenes = LabelledScenes(
-            task.source, task.scenes, settings.labels, self.outputs.learned, bands
+            task.source, task.scenes, self.settings.labels, outputs.learned, bands
         )
-        with task.watch("build"):
+        with runtime.watch("build"):
             network = self.network_settings.build(
-                bands, len(self.outputs.targets), self.weights_folder, task.seed
+                bands, len(outputs.targets), runtime.weights_folder, task.seed
             )
-        self._trained = network.trained_parameters
-        identity = self._identity(task, network, self.outputs)
+        identity = self._identity(task, network, outputs)
         self._checkpoint = Checkpoint(task.folder / "checkpoints", identity)
-        where = Circumstances(
+        context = TrainContext(
             checkpoint=self._checkpoint,
-            device=task.device,
-            precision=task.precision,
+            device=runtime.device,
+            precision=runtime.precision,
             seed=task.seed,
             released=self.released,
             progress=task.progress,
-            seen=task.seen,
+            on_step=task.on_step,
         )
-        with task.watch("train"):
-            self._facts = train_network(network, scenes, self.training, where)
-        self.network = network
+        with runtime.watch("train"):
+            self._facts = train_network(network, scenes, self.training, context)
+        self.network, self.outputs = network, outputs
 
     @torch.no_grad()
-    def score(self, chips: Sequence[Chip]) -> dict[str, Tensor]:
+    def score(self, chips: Sequence[Chip], layers: Sequence[str] = ("map",)) -> dict[str, Tensor]:
         """Probabilities of the target classes; see `Outputs.scores`.
 
         Raises:
             DataError: the method is not fitted.
         """
-        if self.network is None or self.outputs is None:
-            raise DataError("The network is not trained yet: fit it before it scores.")
-        image = torch.stack([chip.image for chip in chips]).to(self.network.mean.device)
-        logits = self.network(image)[0]  # (B, outputs, H, W)
-        return {"map": self.outputs.scores(logits)}
+        network, outputs = self._fitted()
+        image = torch.stack([chip.image for chip in chips]).to(network.mean.device)
+        logits = network(image)[0]  # (B, outputs, H, W)
+        return {"map": outputs.scores(logits)}
 
-    def facts(self) -> dict[str, object]:
+    def facts(self) -> Plain:
         """The recipe and how the training went."""
         recipe = "released" if self.released else "corrected"
-        return {"recipe": recipe, "outputs": self._count(), **self._facts}
+        count = len(self.outputs.targets) if self.outputs else 0
+        return {"recipe": recipe, "outputs": count, **self._facts}
 
-    def save(self, folder: Path) -> None:
-        """Write ``network.safetensors``; the training's checkpoint is then given up.
+    def state(self) -> State:
+        """Weights of the network, and what its outputs stand for.
 
         Raises:
             DataError: the method is not fitted.
         """
-        if self.network is None or self.outputs is None:
-            raise DataError("The network is not trained yet: fit it before it is saved.")
-        save_network(folder / FILE, self.network, self.network_settings, self.outputs)
+        network, outputs = self._fitted()
+        facts = {"bands": network.bands, "outputs": dataclasses.asdict(outputs)}
+        return State(network.state_dict(), facts)
+
+    def load(self, state: State) -> None:
+        """Build the network without its first weights, and load it.
+
+        Raises:
+            FittedError: the weights are not those of the network, or are not whole.
+        """
+        try:
+            said = state.facts["outputs"]
+            outputs = Outputs(*(tuple(said[f.name]) for f in dataclasses.fields(Outputs)))
+            network = self._bare().build(int(state.facts["bands"]), len(outputs.targets))
+        except (KeyError, TypeError, ValueError, ConfigError) as error:
+            raise FittedError(
+                f"What the file says of its network is not whole ({error}): fit it again."
+            ) from error
+        own = {key: value.shape for key, value in network.state_dict().items()}
+        found = {key: value.shape for key, value in state.tensors.items()}
+        wrong = sorted(own.keys() ^ found.keys()) or [k for k in own if own[k] != found[k]]
+        wrong = wrong or [k for k, v in state.tensors.items() if not torch.isfinite(v).all()]
+        if wrong:
+            raise FittedError(
+                f"The file is damaged: {len(wrong)} entries are not those of its network, the "
+                f"first is '{wrong[0]}': fit it again."
+            )
+        network.load_state_dict(state.tensors)
+        self._ready(network, outputs)
+
+    def settle(self) -> None:
+        """Give up the training's checkpoint."""
         if self._checkpoint is not None:
             self._checkpoint.remove()
 
-    def _count(self) -> int:
-        return len(self.outputs.targets) if self.outputs else 0
+    def stand_in(self, coarse: Crosswalk, image: ImageFacts) -> None:
+        """Take the network as it starts from random numbers."""
+        outputs = self.settings.outputs(coarse)
+        network = self._bare().build(self._bands(image.bands), len(outputs.targets))
+        self._ready(network, outputs)
+
+    def work(self, chips: int) -> FitWork:
+        """Not known beforehand: steps of a training are measured as they come."""
+        return FitWork(words="the network")
+
+    def _fitted(self) -> tuple[SegmentationNetwork, Outputs]:
+        if self.network is None or self.outputs is None:
+            raise DataError("The network is not trained yet: fit it, or load it from a run.")
+        return self.network, self.outputs
+
+    def _ready(self, network: SegmentationNetwork, outputs: Outputs) -> None:
+        network.to(self._runtime.device).requires_grad_(False).eval()
+        self.network, self.outputs = network, outputs
+
+    def _bands(self, present: int | None) -> int:
+        if present is None:
+            raise DataError("How many bands the images have is not known.")
+        bands = present if self.settings.bands is None else self.settings.bands
+        if bands > present:
+            raise ConfigError(
+                f"method.bands is {bands}, but the images have {present}: set method.bands to "
+                "that or less."
+            )
+        return bands
+
+    def _bare(self) -> NetworkSettings:
+        """Settings of the same network that starts from random numbers."""
+        settings: Any = self.network_settings
+        names = {field.name for field in dataclasses.fields(settings)}
+        start = {"pretrained": False, "checkpoint": None}
+        bare: NetworkSettings = dataclasses.replace(
+            settings, **{key: value for key, value in start.items() if key in names}
+        )
+        return bare
 
     def _identity(
         self, task: Task, network: SegmentationNetwork, outputs: Outputs
     ) -> dict[str, object]:
         """What the trained weights depend on, by key."""
-        architecture = architecture_of(self.network_settings)
         return {
-            **{f"network.{key}": value for key, value in architecture.items()},
+            **{f"network.{key}": value for key, value in _architecture(self.network_settings)},
             "network.bands": network.bands,
             "network.weights": network.weights,
             "method.labels": self.settings.labels,
@@ -226,6 +277,11 @@ class NetworkMethod(Method):
             **identity_of(self.training),
             "recipe": "released" if self.released else "corrected",
             "seed": task.seed,
-            "precision": task.precision,
+            "precision": self._runtime.precision,
             "scenes": [scene.name for scene in task.scenes],
         }
+
+
+def _architecture(settings: NetworkSettings) -> list[tuple[str, object]]:
+    """The settings that make a network what it is, with its kind."""
+    return [(key, value) for key, value in plain(settings).items() if key not in _START]

@@ -1,21 +1,21 @@
-"""Class prompts: the linear probe that finds them, their averages, and their file."""
+"""Class prompts: ways of making them, the linear probe that finds them, and their averages."""
 
-from mapsr.prompts.file import PromptFile, load_prompts, save_prompts
+from mapsr.prompts.coarse import CoarsePromptSettings
+from mapsr.prompts.fitting import Material, PromptFit, PromptSettings
 from mapsr.prompts.probe import LinearProbe, PixelSample, ProbeSettings, train_probe
 from mapsr.prompts.prompts import ClassPrompts, PromptState
-from mapsr.prompts.settings import CoarsePromptSettings, PromptSettings, TruthPromptSettings
+from mapsr.prompts.truth import TruthPromptSettings
 
 __all__ = [
     "ClassPrompts",
     "CoarsePromptSettings",
     "LinearProbe",
+    "Material",
     "PixelSample",
     "ProbeSettings",
-    "PromptFile",
+    "PromptFit",
     "PromptSettings",
     "PromptState",
     "TruthPromptSettings",
-    "load_prompts",
-    "save_prompts",
     "train_probe",
 ]

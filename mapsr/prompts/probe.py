@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from mapsr.errors import PromptError
 from mapsr.legends import NODATA
+from mapsr.legends.outputs import best_of_class
 from mapsr.quiet import fit_quietly
 from mapsr.upsample import PixelFeatures
 
@@ -74,13 +75,7 @@ class LinearProbe(L.LightningModule):
         The largest of these belongs to the target class of the largest output, outputs that stand
         for no target class left aside; a class that no output stands for has -inf.
         """
-        logits = self.logits(features)
-        batch, _, height, width = logits.shape
-        scores = logits.new_full((batch, self.classes, height, width), -math.inf)
-        for output, target in enumerate(self.table):
-            if target != NODATA:
-                scores[:, target] = torch.maximum(scores[:, target], logits[:, output])
-        return scores
+        return best_of_class(self.logits(features), self.table, self.classes)
 
     def training_step(self, batch: tuple[Tensor | PixelFeatures, Tensor]) -> Tensor:
         """Cross-entropy of features, (n, D) or factored, to labels, (n,) or (B, H, W)."""
@@ -142,12 +137,12 @@ def train_probe(probe: LinearProbe, batches: object, accelerator: str, precision
         precision: Lightning's name of the precision.
 
     Raises:
-        PromptError: the loss is no number; the features or the learning rate are out of range.
+        PromptError: the loss is not a number; the features or the learning rate are out of range.
     """
     fit_quietly(probe, batches, accelerator, precision, probe.settings.epochs)
     probe.requires_grad_(False)
     if not torch.isfinite(probe.weight).all():
         raise PromptError(
-            "The probe's training diverged: its weights are no numbers. Lower "
+            "The probe's training diverged: its weights are not numbers. Lower "
             f"prompts.learning_rate, now {probe.settings.learning_rate:g}."
         )

@@ -1,1 +1,1 @@
-"""What people look at: tables, and figures of scenes, maps and costs."""
+"""Pictures of a run: scenes, maps and truth side by side."""

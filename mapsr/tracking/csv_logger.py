@@ -3,7 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
@@ -25,13 +25,19 @@ Row = Sequence[object]
 class CsvSettings:
     """The numbers of a training and of the result in logs.csv of the run folder."""
 
+    def open(
+        self, folder: Path, name: str, config: Mapping[str, object]
+    ) -> AbstractContextManager["CsvLogger"]:
+        """Open the file; see ``open_csv``."""
+        return open_csv(folder)
+
 
 class CsvLogger:
     """Lines of step, name and value in ``logs.csv``, each on the disk at once.
 
     Metrics of the result have no step. Pictures and confusion lie in the run folder as they are.
     A training that is resumed goes on with the file: lines of earlier steps stay, and those from
-    its first step onwards are written anew.
+    its first step onwards are written again.
     """
 
     def __init__(self, path: Path) -> None:
@@ -43,7 +49,7 @@ class CsvLogger:
         self._write([(step, name, value) for name, value in values.items()], step)
 
     def metrics(self, metrics: Mapping[str, object]) -> None:
-        """Write numbers; nested mappings are joined by "/", what is no number is left out."""
+        """Write numbers; nested mappings are joined by "/", what is not a number is left out."""
         self._write([("", name, value) for name, value in flatten(metrics).items()], None)
 
     def picture(self, name: str, path: Path) -> None:

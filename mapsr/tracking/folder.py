@@ -1,13 +1,12 @@
 """The run folder: where a run puts what it makes, and how a finished one is told."""
 
 import csv
-import hashlib
 import io
 import json
 import logging
 import shutil
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -15,29 +14,25 @@ from typing import Self
 
 import yaml
 
+from mapsr.differences import INPUTS, differences
 from mapsr.errors import ConfigError
 from mapsr.evaluation.confusion import Confusion
 from mapsr.files import write_json, write_text
-from mapsr.tracking.lock import LOCK, FolderLock
+from mapsr.locks import LOCK, FolderLock
+from mapsr.tracking.fingerprint import fingerprint_hash
 
 VERSION = 1
-INPUTS = "inputs"
-"""Key of the science that stands for the content of the data."""
 
 Settings = Mapping[str, object]
 
 # what a run makes, metrics first: without them nobody takes the rest for a finished run
 _FILES = (
     *("metrics.json", "confusion.csv", "record.json", "failed.json", "logs.csv"),
-    *("prompts.safetensors", "network.safetensors", "kmeans.safetensors"),
+    *("fitted.safetensors", "prompts.safetensors", "network.safetensors", "kmeans.safetensors"),
 )
+_FINGERPRINT = "science"
+"""Key of config.yaml that holds the fingerprint."""
 _FOLDERS = ("maps", "figures", "wandb", "tensorboard", "checkpoints")
-
-
-def science_hash(science: Settings) -> str:
-    """Return the SHA-256 of the settings that results depend on, in canonical JSON."""
-    canonical = json.dumps(science, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def read_config(path: Path) -> dict[str, object]:
@@ -47,38 +42,38 @@ def read_config(path: Path) -> dict[str, object]:
         path: a run folder.
 
     Raises:
-        ConfigError: the folder holds no run, or its config.yaml is unreadable.
+        ConfigError: the folder does not hold a run, or its config.yaml is unreadable.
         ConfigError: another version of mapsr's run folders wrote it.
     """
     document = _read(path)
-    return {key: value for key, value in document.items() if key not in ("version", "science")}
+    return {key: value for key, value in document.items() if key not in ("version", _FINGERPRINT)}
 
 
-def finished_metrics(path: Path, science: Settings) -> dict[str, object] | None:
-    """Return what a finished run with these scientific settings came to.
+def finished_metrics(path: Path, fingerprint: Settings) -> dict[str, object] | None:
+    """Return what a finished run with this fingerprint came to.
 
     Args:
         path: a run folder, existing or not.
-        science: the settings that results depend on.
+        fingerprint: what the results depend on.
 
     Returns:
         The content of its metrics.json; None where there is no run, or one that is not finished.
 
     Raises:
-        ConfigError: the folder holds a run with other scientific settings, or foreign files.
+        ConfigError: the folder holds a run with another fingerprint, or foreign files.
         ConfigError: another version of mapsr's run folders wrote it.
         ConfigError: its metrics.json is damaged.
     """
     if not _holds_run(path):
         return None
-    _check_same_science(path, science)
+    _check_same(path, fingerprint)
     file = path / "metrics.json"
     try:
         metrics: dict[str, object] = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise ConfigError(f"'{file}' is damaged ({error}); remove it to run anew.") from error
+        raise ConfigError(f"'{file}' is damaged ({error}); remove it to run again.") from error
     return metrics
 
 
@@ -106,20 +101,22 @@ class RunFolder:
         self._handler: logging.Handler | None = None
 
     @classmethod
-    def open(cls, path: Path, config: Settings, science: Settings, overwrite: bool = False) -> Self:
-        """Make the folder of a run, or take that of a run with the same science to do it again.
+    def open(
+        cls, path: Path, config: Settings, fingerprint: Settings, overwrite: bool = False
+    ) -> Self:
+        """Make the folder of a run, or take that of a run with the same fingerprint to do it again.
 
         Args:
             path: the folder, existing or not.
             config: the resolved configuration, plain containers and scalars only.
-            science: the part of it that results depend on.
-            overwrite: give up the run that is there, whatever its science.
+            fingerprint: what the results depend on.
+            overwrite: give up the run that is there, whatever its fingerprint.
 
         Raises:
             ConfigError: ``path`` is a file, or can't be made or written.
             ConfigError: another process works on the run in this folder.
             ConfigError: the folder holds files but no run.
-            ConfigError: the folder holds a run with other scientific settings.
+            ConfigError: the folder holds a run with another fingerprint.
             ConfigError: another version of mapsr's run folders wrote it.
         """
         lock = FolderLock(path)
@@ -132,8 +129,8 @@ class RunFolder:
             ) from error
         with ExitStack() as undo:
             undo.callback(lock.release)
-            _make_room(path, science, overwrite)
-            document = {"version": VERSION, **config, "science": dict(science)}
+            _make_room(path, fingerprint, overwrite)
+            document = {"version": VERSION, **config, _FINGERPRINT: dict(fingerprint)}
             write_text(path / "config.yaml", yaml.safe_dump(document, sort_keys=False))
             undo.pop_all()
         return cls(path, lock)
@@ -199,8 +196,8 @@ def _read(path: Path) -> dict[str, object]:
         document = yaml.safe_load(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ConfigError(
-            f"'{path}' holds no readable run: its config.yaml is missing or damaged; name the "
-            "output folder of a run of mapsr."
+            f"'{path}' does not hold a readable run: its config.yaml is missing or damaged; name "
+            "the output folder of a run of mapsr."
         ) from error
     found = document.get("version") if isinstance(document, dict) else None
     if found != VERSION:
@@ -230,37 +227,35 @@ def _holds_run(path: Path) -> bool:
     return False
 
 
-def _check_same_science(path: Path, science: Settings) -> None:
-    """Let only the same science into the folder of an earlier run.
+def _check_same(path: Path, fingerprint: Settings) -> None:
+    """Let only the same fingerprint into the folder of an earlier run.
 
-    One that came to nothing, not even a checkpoint, goes on with data that were mended since.
+    One that came to nothing, not even a checkpoint, goes on with data that were fixed since.
     """
-    earlier = _read(path).get("science")
+    earlier = _read(path).get(_FINGERPRINT)
     if not isinstance(earlier, dict):
         earlier = {}
     if not any((path / name).exists() for name in ("metrics.json", "checkpoints")):
-        earlier, science = ({**of, INPUTS: None} for of in (earlier, science))
-    if science_hash(earlier) == science_hash(science):
+        earlier, fingerprint = ({**of, INPUTS: None} for of in (earlier, fingerprint))
+    if fingerprint_hash(earlier) == fingerprint_hash(fingerprint):
         return
-    old, new = dict(_leaves(earlier)), dict(_leaves(science))
-    key = next(k for k in [*new, *old] if old.get(k, "unset") != new.get(k, "unset"))
+    now = json.loads(json.dumps(fingerprint))  # as it is when read back: tuples are lists
     raise ConfigError(
-        f"the folder '{path}' holds a run with other settings: {key} is {old.get(key, 'unset')} "
-        f"there and {new.get(key, 'unset')} now; choose another output=, or give up that run with "
-        "overwrite=true."
+        f"the folder '{path}' holds a run with other settings: {differences(earlier, now)[0]}; "
+        "choose another output=, or give up that run with overwrite=true."
     )
 
 
-def _make_room(path: Path, science: Settings, overwrite: bool) -> None:
+def _make_room(path: Path, fingerprint: Settings, overwrite: bool) -> None:
     """Remove what an earlier run made, as far as a new one must not find it, and nothing else."""
     if not _holds_run(path):
         return
     if overwrite:
         _read(path)  # of another version: not ours to clear
     else:
-        _check_same_science(path, science)
+        _check_same(path, fingerprint)
     metrics = path / "metrics.json"
-    # a finished run is done anew from the beginning, an unfinished one goes on
+    # a finished run is done again from the beginning, an unfinished one goes on
     stale = metrics.exists()
     metrics.unlink(missing_ok=True)
     files, folders = (_FILES, _FOLDERS) if overwrite else ((), ("checkpoints",) if stale else ())
@@ -269,12 +264,3 @@ def _make_room(path: Path, science: Settings, overwrite: bool) -> None:
     for name in folders:
         if (path / name).is_dir():
             shutil.rmtree(path / name)
-
-
-def _leaves(settings: Settings, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yield each setting by its dotted key, as JSON."""
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", json.dumps(value)

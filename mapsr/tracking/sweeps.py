@@ -3,7 +3,6 @@
 import json
 import shlex
 import sys
-import traceback
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
@@ -11,9 +10,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal, Self
 
-from mapsr.errors import ConfigError, MapsrError
+from mapsr.errors import ConfigError
 from mapsr.files import write_json
-from mapsr.tracking.lock import FolderLock
+from mapsr.guard import Guard
+from mapsr.locks import FolderLock
 
 VERSION = 1
 
@@ -21,7 +21,7 @@ State = Literal["open", "done", "skipped", "failed"]
 
 
 @dataclass(frozen=True)
-class Cell:
+class SweepCell:
     """One configuration of a sweep, and what became of it.
 
     Attributes:
@@ -46,37 +46,6 @@ class Cell:
     trace: str | None = None
 
 
-class Guard:
-    """A context that keeps an error for a report, so that what comes next goes on.
-
-    An interrupt from the keyboard, or an exit, is no error, and passes.
-
-    Attributes:
-        error: what was raised inside, in a sentence; None after success.
-        trace: its Python trace.
-    """
-
-    def __init__(self) -> None:
-        self.error: str | None = None
-        self.trace: str | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> bool:
-        if not isinstance(error, Exception):
-            return False
-        name = "" if isinstance(error, MapsrError) else f"{type(error).__name__}: "
-        self.error = f"{name}{error}"
-        self.trace = "".join(traceback.format_exception(error))
-        return True
-
-
 class SweepFolder:
     """The folder of a sweep: ``sweep.json``, and a report of each cell in ``cells/``.
 
@@ -91,7 +60,7 @@ class SweepFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = FolderLock(path)
-        self._planned: tuple[Cell, ...] = ()
+        self._planned: tuple[SweepCell, ...] = ()
         self._started = ""
         self._failure = Guard()
 
@@ -112,7 +81,7 @@ class SweepFolder:
                 f"can't make the sweep's folder '{self.path}' ({error.strerror}); choose another "
                 "hydra.sweep.dir=."
             ) from error
-        self._planned = tuple(Cell(overrides) for overrides in cells)
+        self._planned = tuple(SweepCell(overrides) for overrides in cells)
         self._started = _now()
         for path in self._reports.glob("*.json"):
             path.unlink()
@@ -137,7 +106,7 @@ class SweepFolder:
         """Note an error of the sweep itself, such as a launcher's."""
         self._failure = failure
 
-    def report(self, number: int, cell: Cell) -> None:
+    def report(self, number: int, cell: SweepCell) -> None:
         """Write what became of a cell, in whatever process it ran.
 
         Args:
@@ -151,12 +120,12 @@ class SweepFolder:
         document = json.loads((self.path / "sweep.json").read_text(encoding="utf-8"))
         return [tuple(cell["overrides"]) for cell in document["cells"]]
 
-    def cells(self) -> tuple[Cell, ...]:
+    def cells(self) -> tuple[SweepCell, ...]:
         """Every cell that was planned, as it was last reported; "open" where it never was."""
         cells = dict(enumerate(self._planned))
         for path in sorted(self._reports.glob("[0-9]*.json")):
             values = json.loads(path.read_text(encoding="utf-8"))
-            cell = Cell(**values)
+            cell = SweepCell(**values)
             cells[int(path.stem)] = replace(cell, overrides=tuple(cell.overrides))
         return tuple(cells[number] for number in sorted(cells))
 

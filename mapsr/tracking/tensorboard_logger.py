@@ -1,7 +1,7 @@
 """A mirror of a run for TensorBoard."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,12 @@ FOLDER = "tensorboard"
 class TensorboardSettings:
     """Files for TensorBoard below the run folder; needs mapsr[tensorboard]."""
 
+    def open(
+        self, folder: Path, name: str, config: Mapping[str, object]
+    ) -> AbstractContextManager["TensorboardLogger"]:
+        """Open the files; see ``open_tensorboard``."""
+        return open_tensorboard(folder, name, config)
+
 
 class TensorboardLogger:
     """Copies to files that TensorBoard reads.
@@ -46,7 +52,7 @@ class TensorboardLogger:
             writer.add_scalar(name, value, step)
 
     def metrics(self, metrics: Mapping[str, object]) -> None:
-        """Show numbers; nested mappings are joined by "/", what is no number is left out."""
+        """Show numbers; nested mappings are joined by "/", what is not a number is left out."""
         for name, value in flatten(metrics).items():
             self._open().add_scalar(name, value, 0)
 

@@ -3,7 +3,7 @@
 import netrc
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast, get_args
@@ -42,6 +42,13 @@ class WandbSettings:
 
     def __post_init__(self) -> None:
         require_choice(self.mode, get_args(Mode), "logger.mode")
+        object.__setattr__(self, "tags", tuple(self.tags))  # OmegaConf gives a list
+
+    def open(
+        self, folder: Path, name: str, config: Mapping[str, object]
+    ) -> AbstractContextManager["WandbLogger"]:
+        """Start the run; see ``open_wandb``."""
+        return open_wandb(self, folder, name, config)
 
 
 class WandbLogger:
@@ -59,7 +66,7 @@ class WandbLogger:
         self._run.log({**values, _STEP: step})
 
     def metrics(self, metrics: Mapping[str, object]) -> None:
-        """Log numbers; nested mappings are joined by "/", what is no number is left out."""
+        """Log numbers; nested mappings are joined by "/", what is not a number is left out."""
         self._run.log(flatten(metrics))
 
     def picture(self, name: str, path: Path) -> None:

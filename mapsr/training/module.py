@@ -23,7 +23,7 @@ from mapsr.training.plan import Plan
 from mapsr.training.sampling import Batch
 from mapsr.training.settings import TrainingSettings
 
-Seen = Callable[[int, Mapping[str, float]], None]
+OnStep = Callable[[int, Mapping[str, float]], None]
 """Takes the number of a step and its figures."""
 # so that dropout's random numbers are not those that chips are drawn with
 _DROPOUT = 3
@@ -47,7 +47,7 @@ class NetworkTraining(L.LightningModule):
         *,
         seed: int,
         released: bool,
-        seen: Seen,
+        on_step: OnStep,
     ) -> None:
         """Make the optimiser of a network.
 
@@ -57,7 +57,7 @@ class NetworkTraining(L.LightningModule):
             plan: how many steps there are.
             seed: of dropout.
             released: repeat the faults of the authors' code.
-            seen: takes loss and learning rate after each step.
+            on_step: takes loss and learning rate after each step.
 
         Raises:
             ConfigError: the network and the recipe do not fit.
@@ -73,7 +73,7 @@ class NetworkTraining(L.LightningModule):
         self.plan = plan
         self.seed = seed
         self.released = released
-        self.seen = seen
+        self.on_step = on_step
         self.step = self.rejected = 0
         self.first_loss = self.last_loss = float("nan")
         self.schedule = Schedule(
@@ -135,7 +135,7 @@ class NetworkTraining(L.LightningModule):
         if self.lookahead is not None:
             self.lookahead.after(self.step)
         rate = max(group["lr"] for group in self.optimizer.param_groups)
-        self.seen(self.step, {"train/loss": self.last_loss, "train/learning_rate": rate})
+        self.on_step(self.step, {"train/loss": self.last_loss, "train/learning_rate": rate})
         self.after_step()
 
     def loss(self, outputs: tuple[Tensor, ...], labels: Tensor) -> Tensor:

@@ -82,7 +82,7 @@ class LabelledScenes:
         if not scenes:
             raise DataError("There is no scene to train on: check data.fit.")
         for scene in scenes:
-            if getattr(scene, layer) is None or getattr(source, layer) is None:
+            if getattr(scene, layer) is None or getattr(source.labels, layer) is None:
                 other = "coarse" if layer == "truth" else "truth"
                 raise DataError(
                     f"Scene '{scene.name}' has no {layer} labels to train on: name them with "

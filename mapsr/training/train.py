@@ -12,7 +12,7 @@ from mapsr.networks import SegmentationNetwork
 from mapsr.progress import Progress
 from mapsr.quiet import fit_quietly
 from mapsr.training.checkpoint import Checkpoint
-from mapsr.training.module import NetworkTraining, Seen
+from mapsr.training.module import NetworkTraining, OnStep
 from mapsr.training.plan import Plan
 from mapsr.training.sampling import Batches, ChipSampler, LabelledScenes
 from mapsr.training.settings import TrainingSettings
@@ -24,7 +24,7 @@ _SPEED = ("workers", "checkpoint_every")
 
 
 @dataclass(frozen=True)
-class Circumstances:
+class TrainContext:
     """Where and how a training happens.
 
     Attributes:
@@ -34,7 +34,7 @@ class Circumstances:
         seed: of chips and dropout.
         released: repeat the faults of the authors' code.
         progress: shows the steps.
-        seen: takes loss and learning rate after each step.
+        on_step: takes loss and learning rate after each step.
     """
 
     checkpoint: Checkpoint
@@ -43,7 +43,7 @@ class Circumstances:
     seed: int
     released: bool
     progress: Progress
-    seen: Seen
+    on_step: OnStep
 
 
 def identity_of(settings: TrainingSettings) -> dict[str, object]:
@@ -57,7 +57,7 @@ def train_network(
     network: SegmentationNetwork,
     scenes: LabelledScenes,
     settings: TrainingSettings,
-    where: Circumstances,
+    where: TrainContext,
 ) -> dict[str, object]:
     """Train a network in place; it is left in the mode for use, without gradients.
 
@@ -78,7 +78,7 @@ def train_network(
     alike = where.released and settings.flaws == "paraformer"
     plan = Plan(len(scenes.scenes), settings, where.seed, alike=alike)
     training = NetworkTraining(
-        network, settings, plan, seed=where.seed, released=where.released, seen=where.seen
+        network, settings, plan, seed=where.seed, released=where.released, on_step=where.on_step
     )
     state = where.checkpoint.load()
     start = time.perf_counter()

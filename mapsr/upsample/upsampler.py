@@ -1,6 +1,7 @@
 """What every upsampler promises."""
 
 from abc import ABC, abstractmethod
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -42,3 +43,19 @@ class Upsampler(nn.Module, ABC):
     @abstractmethod
     def operator(self, image: Tensor, tokens: Tensor, size: tuple[int, int]) -> PixelOperator:
         """Make the operator; the shapes have been checked."""
+
+
+class UpsamplerSettings(Protocol):
+    """What each choice of the group ``upsampler`` offers.
+
+    Settings with a field ``weights`` need that entry of the weight registry, unless their
+    ``checkpoint`` is set.
+    """
+
+    def build(self, weights_folder: str | None = None) -> Upsampler:
+        """Build the upsampler with its weights.
+
+        Raises:
+            WeightsError: the weights are absent, damaged or of another architecture.
+        """
+        ...

@@ -141,7 +141,7 @@ def leftovers(folder):
     """What could be taken for a result, and temporary files."""
     if not folder.exists():
         return []
-    names = ("metrics.json", "prompts.safetensors")
+    names = ("metrics.json", "fitted.safetensors")
     found = [path for path in folder.rglob("*") if path.is_file()]
     return [p for p in found if p.name in names or p.name.startswith(".") or p.suffix == ".tif"]
 

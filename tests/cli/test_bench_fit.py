@@ -2,7 +2,6 @@
 
 import json
 
-import pytest
 import stand_ins  # noqa: F401 - one thread
 import torch
 
@@ -26,11 +25,15 @@ def test_the_last_line_has_the_ratios(monkeypatch, capsys):
     monkeypatch.setattr(bench, "bench_fit", lambda chips, side, p: measure(2, 176, p))
     assert main(["bench", "fit"]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
-    encoder, fit = result["encoder_seconds"], result["seconds"]
-    assert result["fit_over_encoder"] == pytest.approx(fit / encoder)
-    both = (fit + result["upsampler_seconds"]) / encoder
-    assert result["fit_with_upsampling_over_encoder"] == pytest.approx(both)
-    assert min(encoder, fit, result["upsampler_seconds"]) > 0
+    assert set(result) == set(bench.FitResult.__dataclass_fields__)
+    assert all(value > 0 for value in result.values())
+    assert result["chips"] == 2
+
+
+def test_ratios_by_hand():
+    result = bench.FitResult.of(fit=3.0, upsampler=5.0, encoder=8.0, chips=16).as_dict()
+    assert result["fit_over_encoder"] == 0.375
+    assert result["fit_with_upsampling_over_encoder"] == 1.0
 
 
 def test_coarse_labels_are_the_truth_of_one_pixel_of_each_cell():

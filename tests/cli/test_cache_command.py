@@ -79,7 +79,7 @@ def run(path, *overrides):
     for name in sorted((path / "maps").glob("*.tif")):
         with rasterio.open(name) as dataset:
             maps.append(dataset.read().tobytes())
-    prompts = (path / "prompts.safetensors").read_bytes()
+    prompts = (path / "fitted.safetensors").read_bytes()
     metrics.pop("seconds")
     return record, (metrics, maps, prompts)
 
@@ -94,7 +94,7 @@ def test_a_second_run_does_no_encoder_work(folder, encoded, tmp_path, capsys):
     assert record["misses"] == len(encoded) - count > 4
     assert first == plain
     encoded.clear()
-    other = ("seed=1", "prompts.epochs=1", "upsampler=bilateral", "refine=paper", "engine.batch=3")
+    other = ("seed=1", "prompts.epochs=1", "upsampler=bilateral", "refine=paper", "compute.batch=3")
     for name, overrides in (("again", ()), ("other", other)):
         record, found = run(tmp_path / name, "cache=disk", *overrides)
         assert (record["misses"], encoded) == (0, [])
@@ -189,7 +189,7 @@ def test_what_can_not_be_removed_is_told(folder, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["info", "--folder", "nowhere"], "--folder is 'nowhere', which is no folder"),
+        (["info", "--folder", "nowhere"], "--folder is 'nowhere', which is not a folder"),
         (["clear", "--older-than", "-1"], "--older-than is -1.0, expected a number in [0, inf]"),
         (["clear", "--older-than", "nan"], "--older-than is nan, expected a number in"),
     ],

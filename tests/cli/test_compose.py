@@ -1,17 +1,19 @@
 """Every file of conf/ composes, and what can't be composed is named in one sentence."""
 
 import dataclasses
-import json
 from pathlib import Path
 
 import pytest
 import yaml
 
-from mapsr.cli.compose import compose, conf_folder, settings_of
-from mapsr.cli.run import _GROUPS, _OPTIONAL, compose_run
+from mapsr.cli.compose import compose_map, compose_run
 from mapsr.errors import ConfigError
 from mapsr.experiment import RunSettings
-from mapsr.settings import CHOICES
+from mapsr.plugins import conf_folder
+from mapsr.settings import CHOICES, groups_of, kind_of, plain
+
+_OPTIONAL = ("network", "training")
+_GROUPS = tuple(name for name in groups_of(RunSettings) if name not in _OPTIONAL)
 
 FILES = sorted(conf_folder().rglob("*.yaml"))
 CHOICE_FILES = [path for path in FILES if path.parent.name in (*_GROUPS, *_OPTIONAL)]
@@ -43,14 +45,10 @@ def test_the_configuration_is_there():
 @pytest.mark.parametrize("path", CHOICE_FILES, ids=relative)
 def test_each_choice_becomes_its_settings_class(path):
     group, name = path.parent.name, path.stem
-    if (group, name) == ("engine", "ray"):  # of `mapsr map` alone
-        chosen = settings_of(compose("map", ["engine=ray"]), "engine")
-        assert type(chosen) is CHOICES["engine"]["ray"]
-        return
-    settings, config = compose_run([f"{group}={name}", *NEEDS.get((group, name), [])])
+    settings = compose_run([f"{group}={name}", *NEEDS.get((group, name), [])])
     assert isinstance(settings, RunSettings)
     chosen = getattr(settings, group)
-    assert type(chosen) is CHOICES[group][config[group]["kind"]]
+    assert type(chosen) is CHOICES[group][kind_of(chosen)]
     written = yaml.safe_load(path.read_text())
     everywhere = "_global_" in path.read_text().splitlines()[0]  # its keys are those of the run
     for key in written.keys() - {"defaults"}:
@@ -69,9 +67,9 @@ def _same(value, written):
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_each_experiment_composes(name, monkeypatch, tmp_path):
     monkeypatch.setenv("MAPSR_SHARED", str(tmp_path))
-    settings, config = compose_run([f"experiment={name}"])
+    settings = compose_run([f"experiment={name}"])
     assert isinstance(settings, RunSettings)
-    assert "experiment" not in config
+    assert "experiment" not in plain(settings)
     if name.startswith("patches"):
         assert settings.data.root == f"{tmp_path}/data/chesapeake_wv"
         assert settings.weights_folder == f"{tmp_path}/weights"
@@ -79,25 +77,24 @@ def test_each_experiment_composes(name, monkeypatch, tmp_path):
 
 def test_an_override_goes_before_an_experiment(monkeypatch, tmp_path):
     monkeypatch.setenv("MAPSR_SHARED", str(tmp_path))
-    settings, _ = compose_run(["experiment=patches_cross", "upsampler=nearest", "seed=7"])
+    settings = compose_run(["experiment=patches_cross", "upsampler=nearest", "seed=7"])
     assert type(settings.upsampler) is CHOICES["upsampler"]["nearest"]
     assert (settings.name, settings.seed) == ("patches_cross", 7)
 
 
 def test_weights_are_looked_for_elsewhere_without_the_shared_folder(monkeypatch, tmp_path):
     monkeypatch.delenv("MAPSR_SHARED", raising=False)
-    settings, _ = compose_run(["experiment=patches_all", f"data.root={tmp_path}"])
+    settings = compose_run(["experiment=patches_all", f"data.root={tmp_path}"])
     assert settings.weights_folder is None
 
 
 def test_the_files_change_nothing_that_they_do_not_name():
-    settings, config = compose_run([])
+    settings = compose_run([])
     for group in _GROUPS:
         chosen = getattr(settings, group)
-        # OmegaConf makes lists of tuples
-        plain = dataclasses.asdict(chosen), dataclasses.asdict(type(chosen)())
-        assert json.dumps(plain[0]) == json.dumps(plain[1])
-        assert set(config[group]) == {f.name for f in dataclasses.fields(chosen)} | {"kind"}
+        assert plain(chosen) == plain(type(chosen)())
+        fields = {f.name for f in dataclasses.fields(chosen)}
+        assert set(plain(settings)[group]) == fields | {"kind"}
 
 
 @pytest.mark.parametrize("path", FILES, ids=relative)
@@ -116,11 +113,42 @@ def test_each_file_says_what_it_is_for_and_each_key_why(path):
             assert "#" in line or lines[number - 1].startswith("#")
 
 
+MAP = ("image=tiles/*.tif", "out=maps", "coarse=nlcd.tif")
+
+
 def test_the_map_command_composes():
-    config = compose("map", ["engine.batch=3"])
-    assert settings_of(config, "refine").nodes == "superpixels"
-    assert settings_of(config, "engine").batch == 3
-    assert settings_of(compose("map", ["refine=none"]), "refine").nodes == "none"
+    settings, given = compose_map([*MAP, "compute.batch=3", "method=paraformer"])
+    assert settings.refine.nodes == "superpixels"
+    assert settings.compute.batch == 3
+    assert (settings.image, settings.coarse) == ("tiles/*.tif", "nlcd.tif")
+    assert (settings.windows.chip, settings.network.width) == (224, 128)
+    assert given == {"image", "out", "coarse", "compute.batch", "method"}
+    assert compose_map([*MAP, "refine=none"])[0].refine.nodes == "none"
+
+
+def test_a_key_that_was_renamed_still_works_and_says_so(capsys):
+    settings = compose_run(["trainer.accelerator=cpu", "engine.batch=2", "engine.memory_mib=7"])
+    assert (settings.compute.device, settings.compute.batch) == ("cpu", 2)
+    assert settings.compute.memory_mib == 7
+    told = capsys.readouterr().err
+    assert told.count("trainer.accelerator= is called compute.device= now") == 1
+
+
+def test_a_run_of_prompts_is_called_fitted_now_and_a_choice_is_not(capsys):
+    assert compose_map(["image=a.tif", "out=b.tif", "prompts=runs/x"])[0].fitted == "runs/x"
+    assert capsys.readouterr().err.count("prompts=runs/x is called fitted=runs/x now") == 1
+    settings, _ = compose_map([*MAP, "prompts=released"])
+    assert (settings.fitted, settings.prompts.classes) == (None, "product")
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("text", ["2021_11", "1e4", "007", "true"])
+def test_text_that_looks_like_a_number_stays_text(text):
+    settings = compose_run(
+        ["data=geotiff", f"output={text}", f"data.root={text}", "data.image={scene}.tif"]
+    )
+    assert (settings.output, settings.data.root) == (text, text)
+    assert compose_run(["output=null"]).output is None
 
 
 @pytest.mark.parametrize(
@@ -171,5 +199,5 @@ def test_a_path_below_a_folder_that_is_not_set(monkeypatch):
 
 
 def test_a_pattern_needs_no_quotes_for_hydra():
-    settings, _ = compose_run(["data=geotiff", "data.root=it's", "data.image=*/{scene}_a.tif"])
+    settings = compose_run(["data=geotiff", "data.root=it's", "data.image=*/{scene}_a.tif"])
     assert (settings.data.root, settings.data.image) == ("it's", "*/{scene}_a.tif")

@@ -8,7 +8,7 @@ from archive_server import ArchiveServer, served, stand_in_for_torchgeo, zipped
 from make_chesapeake import make_chesapeake
 
 from mapsr.cli import data as command
-from mapsr.data.chesapeake_splits import LEAST_TILES
+from mapsr.data.chesapeake.splits import LEAST_TILES
 from mapsr.errors import ConfigError, DataError
 
 
@@ -87,7 +87,7 @@ def test_check_of_nothing_is_an_error(tmp_path: Path):
     ("words", "message"),
     [
         (["states=ny"], r"root has no value: give root=FOLDER"),
-        (["rot=x"], r"'rot=x' is no setting of `mapsr data`, .*Did you mean 'root'\?"),
+        (["rot=x"], r"'rot=x' is not a setting of `mapsr data`, .*Did you mean 'root'\?"),
         (["root"], r"'root' is no setting"),
         (["root="], r"'root=' is no setting"),
         (["root=x", "states=nyc"], r"states is 'nyc', expected one of .*Did you mean 'ny'\?"),

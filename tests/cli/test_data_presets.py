@@ -2,14 +2,14 @@
 
 import pytest
 
-from mapsr.cli.run import compose_run
+from mapsr.cli.compose import compose_run
 from mapsr.data.chesapeake import ChesapeakeSettings
 from mapsr.data.geotiff import GeoTiffSettings
-from mapsr.experiment.settings import LegendSettings
+from mapsr.legends import LegendSettings
 
 
 def test_chesapeake_scores_the_papers_tiles_of_new_york():
-    settings, _ = compose_run(["data=chesapeake", "data.root=x"])
+    settings = compose_run(["data=chesapeake", "data.root=x"])
     assert settings.data == ChesapeakeSettings(root="x")
     assert (settings.legend.coarse, settings.legend.truth) == ("nlcd", "chesapeake_1m")
 
@@ -23,7 +23,7 @@ def test_chesapeake_takes_lists_of_states():
 
 @pytest.mark.parametrize(("name", "truth"), [("poland", "chesapeake4"), ("sinolc1", "sinolc1")])
 def test_three_products_bring_their_legends(name: str, truth: str):
-    settings, _ = compose_run([f"data={name}", "data.root=x"])
+    settings = compose_run([f"data={name}", "data.root=x"])
     assert settings.data == GeoTiffSettings(
         root="x", table=f"{name}.csv", bands=3, agree=("esri_10m", "from_glc10")
     )

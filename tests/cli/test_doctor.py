@@ -85,7 +85,7 @@ def test_a_package_that_does_not_import_is_named(broken, topic, monkeypatch, cap
     assert run() == 1
     out, err = capsys.readouterr()
     assert f"lib{broken}.so: cannot open" in out
-    assert err.startswith(f"to mend {topic}: install {broken}")
+    assert err.startswith(f"to fix {topic}: install {broken}")
     assert out.endswith("`mapsr run` can't work here yet\n")
 
 
@@ -99,7 +99,7 @@ def test_an_absent_package_is_named(monkeypatch, capsys):
 
     monkeypatch.setattr(metadata, "version", version)
     assert run() == 1
-    assert "to mend packages: install with `pip install scipy timm`" in capsys.readouterr().err
+    assert "to fix packages: install with `pip install scipy timm`" in capsys.readouterr().err
 
 
 def test_mapsr_without_metadata_is_told(monkeypatch):
@@ -125,7 +125,7 @@ def test_an_account_makes_online_possible(monkeypatch):
 
 
 def test_what_is_offered_are_choices_of_the_configuration():
-    from mapsr.cli.compose import conf_folder
+    from mapsr.plugins import conf_folder
 
     for finding in doctor.choices(list(weights.REGISTRY)):
         group = conf_folder() / finding.topic.removesuffix("s")

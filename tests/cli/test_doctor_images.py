@@ -1,4 +1,4 @@
-"""`mapsr doctor IMAGE COARSE`: what `mapsr map` will do, or what is wrong and how to mend it."""
+"""`mapsr doctor IMAGE COARSE`: what `mapsr map` will do, or what is wrong and how to fix it."""
 
 import re
 import shutil
@@ -116,7 +116,7 @@ def test_a_missing_file(doctor, image, tmp_path):
     assert out.splitlines()[-1] == FAILS
     status, out, err = doctor(image, tmp_path / "neither.tif")
     assert status == 1
-    assert err.startswith("to mend coarse: Can't read ")
+    assert err.startswith("to fix coarse: Can't read ")
 
 
 def without_crs(path):
@@ -156,7 +156,7 @@ def test_images_that_can_not_be_mapped(doctor, tmp_path, coarse, make, topic, re
     make(tmp_path / "a.tif")
     status, out, err = doctor(tmp_path / "a.tif", coarse)
     assert status == 1
-    assert f"to mend {topic}: " in err
+    assert f"to fix {topic}: " in err
     assert remedy in err
     assert out.splitlines()[-1] == FAILS
 
@@ -172,7 +172,7 @@ def test_no_overlap_names_both_places(doctor, tmp_path, image, coarse):
     status, _, err = doctor(image, moved_coarse(coarse, tmp_path / "c.tif", 5000))
     assert status == 1
     place = r"longitude -\d+\.\d{4} to -\d+\.\d{4}, latitude 3\d\.\d{4} to 3\d\.\d{4}"
-    assert re.match(f"to mend overlap: the image is at {place}, the product at {place}: give", err)
+    assert re.match(f"to fix overlap: the image is at {place}, the product at {place}: give", err)
 
 
 def test_half_coverage_is_a_note(doctor, tmp_path, image, coarse):
@@ -191,7 +191,7 @@ def test_half_coverage_is_a_note(doctor, tmp_path, image, coarse):
 def test_the_wrong_legend_is_told_and_a_fitting_one_named(doctor, image, coarse):
     status, out, err = doctor(image, coarse, "legend.coarse=esa_worldcover")
     assert status == 1
-    assert err == "to mend codes: the codes fit legend.coarse=nlcd\n"
+    assert err == "to fix codes: the codes fit legend.coarse=nlcd\n"
     assert "100 % of the pixels with a code have one that esa_worldcover has not" in out
 
 
@@ -211,7 +211,7 @@ def test_one_class_is_not_enough(doctor, tmp_path, image):
     status, out, err = doctor(image, tmp_path / "c.tif")
     assert status == 1
     assert "the codes stand for 1 class(es) of the map: nothing to tell apart" in out
-    assert err == "to mend classes: give the product of a larger area, or its own legend\n"
+    assert err == "to fix classes: give the product of a larger area, or its own legend\n"
 
 
 def test_classes_without_a_pixel_are_a_note(doctor, tmp_path, image):
@@ -243,7 +243,7 @@ def test_values_that_do_not_tell_their_scale(doctor, tmp_path, image, coarse, fa
     status, out, err = doctor(path, coarse)
     assert status == 1
     assert f"{dtype} values don't tell which of them becomes 1" in out
-    assert err.startswith(f"to mend scale: say it: scale={scale} by the values")
+    assert err.startswith(f"to fix scale: say it: scale={scale} by the values")
     status, out, err = doctor(path, coarse, f"scale={scale}")
     assert (status, err) == (0, "")
     assert line(out, "scale") == f"{scale} becomes 1, as given"
@@ -304,14 +304,14 @@ def test_absent_weights_are_told_and_not_fetched(doctor, image, monkeypatch, tmp
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
     status, _, err = doctor(image, "backbone=dinov2_vits14", timing=True)
     assert status == 1
-    assert err.startswith("to mend weights: `mapsr weights fetch dinov2_vits14` fetches")
+    assert err.startswith("to fix weights: `mapsr weights fetch dinov2_vits14` fetches")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_too_few_bands_for_the_encoder(doctor, image):
     status, _, err = doctor(image, "bands=1", timing=True)
     assert status == 1
-    assert "to mend time: The image has 1 band(s), but Texture reads 3" in err
+    assert "to fix time: The image has 1 band(s), but Texture reads 3" in err
 
 
 @pytest.mark.parametrize(
@@ -337,4 +337,4 @@ def test_words_that_are_wrong(doctor, image, coarse, tmp_path, monkeypatch, word
 def test_prompts_from_truth_are_for_runs(doctor, image, coarse):
     status, _, err = doctor(image, coarse, "prompts=truth")
     assert status == 1
-    assert err == "to mend prompts: leave out prompts=truth, or use `mapsr run`\n"
+    assert err == "to fix prompts: leave out prompts=truth, or use `mapsr run`\n"

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -11,7 +10,10 @@ from mapsr.cli import run
 from mapsr.cli.main import main
 from mapsr.errors import MapsrError
 
-COMMANDS = ["", "run", "map", "bench", "bench upsample", "bench map", "weights", "cache", "doctor"]
+COMMANDS = [
+    *("", "run", "map", "table", "bench", "bench upsample", "bench map", "bench fit", "data"),
+    *("data fetch", "data check", "weights", "weights fetch", "cache", "cache clear", "doctor"),
+]
 # runs `python -m mapsr ... --help` and says on the last line which heavy package came in
 HELP = """
 import runpy, sys
@@ -24,9 +26,15 @@ print([name for name in ("torch", "rasterio", "hydra", "timm", "wandb") if name 
 """
 
 
+def test_every_command_is_asked_for_help():
+    from mapsr.cli.main import _COMMANDS
+
+    named = {command.__name__.rpartition(".")[2] for command in _COMMANDS}
+    assert named == {command.split()[0] for command in COMMANDS if command}
+
+
 @pytest.mark.parametrize("command", COMMANDS)
-def test_help_answers_at_once_without_torch(command):
-    begin = time.monotonic()
+def test_help_answers_without_torch(command):
     done = subprocess.run(
         [sys.executable, "-c", HELP, *command.split()], capture_output=True, text=True, check=False
     )
@@ -34,8 +42,6 @@ def test_help_answers_at_once_without_torch(command):
     assert done.stdout.splitlines()[0].startswith(f"usage: mapsr {command}".rstrip())
     assert done.stdout.splitlines()[-1] == "[]"
     assert done.stderr == ""
-    # 0.1 s alone; the bound is for a machine with other work
-    assert time.monotonic() - begin < 5
 
 
 @pytest.mark.parametrize("arguments", [["mapp"], [], ["run", "--nonsense"], ["bench"]])
@@ -98,4 +104,4 @@ def test_settings_are_known_to_map_in_a_process_of_its_own(tmp_path):
         check=False,
     )
     assert done.returncode == 1
-    assert done.stderr.startswith("error: No prompts at ")
+    assert done.stderr.splitlines()[-1].startswith("error: There is no fitted method in ")

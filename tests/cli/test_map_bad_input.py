@@ -138,7 +138,7 @@ def test_bands_may_be_left_out(scene_folder, image, tmp_path):
     three = tmp_path / "three.tif"
     write_raster(three, pixels(image)[:3], read_grid(image))
     again = tmp_path / "again.tif"
-    assert mapped(tmp_path / "map.prompts.safetensors", three, again) == 0
+    assert mapped(tmp_path / "map.fitted.safetensors", three, again) == 0
     assert (labels_of(again) == labels_of(out)).all()
 
 

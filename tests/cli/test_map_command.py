@@ -32,7 +32,7 @@ def image(scene_folder):
 
 def spoiled(run, path, vectors=None, **about):
     """A copy of the run's prompt file with other contents."""
-    source = run / "prompts.safetensors"
+    source = run / "fitted.safetensors"
     with safe_open(source, framework="pt") as opened:
         metadata = json.loads(opened.metadata()["mapsr"])
     tensors = load_file(source)
@@ -51,7 +51,7 @@ def test_the_map_is_that_of_the_run(run, image, tmp_path, capsys):
 
 def test_the_map_carries_grid_palette_and_tags(run, image, tmp_path):
     out = tmp_path / "map.tif"
-    assert mapped(run / "prompts.safetensors", image, out) == 0
+    assert mapped(run / "fitted.safetensors", image, out) == 0
     assert read_grid(out) == read_grid(image)
     with rasterio.open(out) as dataset:
         assert (dataset.count, dataset.nodata, dataset.dtypes) == (1, 255, ("uint8",))
@@ -191,7 +191,7 @@ def test_a_vrt_is_mapped_as_the_merged_raster_is(run, image, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "overrides", [["engine.workers=3"], ["engine.batch=4", "engine.workers=1"]]
+    "overrides", [["engine.workers=3"], ["compute.batch=4", "engine.workers=1"]]
 )
 def test_workers_and_batches_change_no_label(run, image, tmp_path, overrides):
     out = tmp_path / "map.tif"
@@ -212,7 +212,7 @@ def test_show_prints_the_configuration_and_maps_nothing(run, image, tmp_path, ca
 def test_fitted_on_the_coarse_product_first(scene_folder, tmp_path, capsys):
     out = tmp_path / "map.tif"
     assert fitted(scene_folder, "village", out) == 0
-    prompts = tmp_path / "map.prompts.safetensors"
+    prompts = tmp_path / "map.fitted.safetensors"
     assert capsys.readouterr().out == f"prompts in {prompts}\nmap in {out}\n"
     with rasterio.open(scene_folder / "val" / "village_cclc.tif") as dataset:
         truth = dataset.read(1)
@@ -237,7 +237,7 @@ def test_fitted_once_for_many_images_with_products_of_their_own(scene_folder, tm
     out = tmp_path / "maps"
     assert main(["map", *QUICK_FIT, f"image={table}", f"out={out}"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        f"prompts in {out / 'prompts.safetensors'}",
+        f"prompts in {out / 'fitted.safetensors'}",
         f"map in {out / 'field_naip.tif'}",
         f"map in {out / 'village_naip.tif'}",
     ]
@@ -287,7 +287,7 @@ def test_the_image_is_never_overwritten(run, image, capsys):
     ids=["absent", "damaged", "foreign", "version", "channels", "weights"],
 )
 def test_prompts_that_do_not_fit(run, image, tmp_path, capsys, spoil, message):
-    prompts, out = spoil(run, tmp_path / "prompts.safetensors"), tmp_path / "map.tif"
+    prompts, out = spoil(run, tmp_path / "fitted.safetensors"), tmp_path / "map.tif"
     assert mapped(prompts, image, out) == 1
     err = capsys.readouterr().err
     assert message in err and "Traceback" not in err

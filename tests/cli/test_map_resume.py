@@ -11,7 +11,7 @@ from make_maps import QUICK_FIT, UNITS, finished_run, fitted, labels_of, mapped
 
 from mapsr.cli.main import main
 from mapsr.mapping import store
-from mapsr.methods import MapSR
+from mapsr.methods import FittedMethod, MapSR
 
 ONE = "engine.workers=1"
 posix = pytest.mark.skipif(os.name != "posix", reason="signals and limits as POSIX has them")
@@ -76,7 +76,7 @@ def test_the_same_command_goes_on(run, image, tmp_path, capsys, whole, interrupt
 def test_other_workers_may_go_on(run, image, tmp_path, whole, interrupted):
     out = tmp_path / "map.tif"
     interrupted(4, run, image, out, ONE)
-    assert mapped(run, image, out, "engine.workers=3", "engine.batch=2") == 0
+    assert mapped(run, image, out, "engine.workers=3", "compute.batch=2") == 0
     assert out.read_bytes() == whole
 
 
@@ -103,8 +103,8 @@ def test_fitting_is_not_repeated(scene_folder, tmp_path, capsys, interrupted):
     straight, out = tmp_path / "a" / "map.tif", tmp_path / "b" / "map.tif"
     assert fitted(scene_folder, "village", straight) == 0
     interrupted(3, scene_folder, "village", out, ONE, by=fitted)
-    assert visible(out.parent) == ["map.prompts.safetensors"]
-    prompts = out.with_name("map.prompts.safetensors")
+    assert visible(out.parent) == ["map.fitted.safetensors"]
+    prompts = out.with_name("map.fitted.safetensors")
     made = prompts.stat().st_mtime_ns
     assert fitted(scene_folder, "village", out, ONE) == 0
     assert f"prompts in {prompts} (fitted before, by the same command)" in capsys.readouterr().out
@@ -132,7 +132,7 @@ def test_a_changed_image_is_refused(run, image, tmp_path, capsys, interrupted):
     assert mapped(run, copy, out, ONE) == 1
     err = capsys.readouterr().err
     assert f"holds the beginning of another map.tif: {copy} has changed since then." in err
-    assert "Undo that to go on, or set restart=true to begin anew." in err
+    assert "Undo that to go on, or set restart=true to begin again." in err
     assert not out.exists()
     assert mapped(run, copy, out, "restart=true") == 0
     assert (labels_of(out) == labels_of(run / "maps" / "village.tif")).all()
@@ -172,7 +172,7 @@ def test_prompts_that_were_fitted_otherwise_are_refused(scene_folder, tmp_path, 
     before = out.read_bytes()
     assert fitted(scene_folder, "village", out, "prompts.epochs=3", "seed=4") == 1
     err = capsys.readouterr().err
-    assert "map.prompts.safetensors holds prompts that were fitted otherwise:" in err
+    assert "map.fitted.safetensors holds prompts that were fitted otherwise:" in err
     assert "seed is 4, was 0" in err and "prompts.epochs is 3, was 2" in err
     assert out.read_bytes() == before
     assert fitted(scene_folder, "village", out, "seed=4", "overwrite=true") == 0
@@ -208,14 +208,12 @@ def test_a_full_disk_loses_nothing(run, image, tmp_path, capsys, whole):
         subprocess.run(["umount", str(disk)], check=True)
 
 
-def test_a_full_disk_while_prompts_are_saved(scene_folder, tmp_path, capsys, monkeypatch):
-    from mapsr.experiment import regional_fit
-
-    def full(path, file):
+def test_a_full_disk_while_a_fit_is_saved(scene_folder, tmp_path, capsys, monkeypatch):
+    def full(fitted, path):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(regional_fit, "save_prompts", full)
+        patch.setattr(FittedMethod, "save", full)
         assert fitted(scene_folder, "village", tmp_path / "map.tif") == 1
     assert f"Can't write in {tmp_path}: No space left on device" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
@@ -273,7 +271,7 @@ def test_killed_processes_lose_nothing_and_never_meet(scene_folder, image, tmp_p
             if process.poll() is None:
                 process.send_signal(signal.SIGSTOP)
                 assert main(arguments(out)) == 1
-                assert "Another process is writing" in capsys.readouterr().err
+                assert "is working on" in capsys.readouterr().err
             process.kill()
         assert process.returncode == -signal.SIGKILL
         assert not out.exists()

@@ -78,7 +78,7 @@ def test_a_run_leaves_a_whole_folder(drawn):
         "record.json",
         "metrics.json",
         "confusion.csv",
-        "prompts.safetensors",
+        "fitted.safetensors",
         "log.txt",
         "maps/score_0.tif",
         "figures/score_0.png",
@@ -143,7 +143,7 @@ def test_other_settings_do_not_mix_into_a_folder(drawn, tmp_path, capsys):
     shutil.copytree(drawn, copy)
     assert main(["run", *DRAWN, f"output={copy}", "refine=none"]) == 1
     error = capsys.readouterr().err
-    assert 'refine.nodes is "superpixels" there and "none" now' in error
+    assert "refine.nodes is none, was superpixels" in error
     assert "overwrite=true" in error
     assert metrics_of(copy) == metrics_of(drawn)
 
@@ -167,7 +167,7 @@ def test_scores_are_printed(scene_folder, tmp_path, capsys):
         ("refine=pixels",),
         ("legend=mapsr",),
         ("legend=robinson",),
-        ("engine.batch=2", "windows.chip=48", "windows.overlap=8"),
+        ("compute.batch=2", "windows.chip=48", "windows.overlap=8"),
     ],
     ids=" ".join,
 )
@@ -186,7 +186,7 @@ def test_a_batch_changes_nothing_but_the_time(scene_folder, tmp_path):
     maps = []
     for batch in (1, 3):
         output = tmp_path / str(batch)
-        command = [f"data.root={scene_folder}", f"output={output}", f"engine.batch={batch}"]
+        command = [f"data.root={scene_folder}", f"output={output}", f"compute.batch={batch}"]
         assert main(["run", *FOUND, *command, "windows.chip=48", "windows.overlap=8"]) == 0
         maps.append(labels_of(output / "maps/village.tif"))
     assert (maps[0] == maps[1]).mean() > 0.999

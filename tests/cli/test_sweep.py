@@ -14,10 +14,10 @@ import mapsr.experiment
 from mapsr.cli.compose import readable, session
 from mapsr.cli.main import main
 from mapsr.cli.sweep import labels, plan_sweep, table
-from mapsr.experiment.science import run_path, science_of
+from mapsr.locks import FolderLock
+from mapsr.settings import plain
 from mapsr.tracking import RunFolder
-from mapsr.tracking.lock import FolderLock
-from mapsr.tracking.sweeps import Cell
+from mapsr.tracking.sweeps import SweepCell
 
 FOUND = (
     "data=geotiff",
@@ -54,12 +54,12 @@ class Experiments:
         self.seen = []
         self.errors = {}
 
-    def __call__(self, settings, config, progress):
+    def __call__(self, settings, progress):
         self.seen.append(settings)
-        science = science_of(settings, config)
-        path = run_path(settings, science)
+        fingerprint = settings.fingerprint()
+        path = settings.path(fingerprint)
         metrics = {"miou": 0.5 + settings.seed / 100, "oa": 0.75}
-        with RunFolder.open(path, config, science, settings.overwrite) as folder:
+        with RunFolder.open(path, plain(settings), fingerprint, settings.overwrite) as folder:
             if settings.seed in self.errors:
                 raise self.errors[settings.seed]
             folder.write_metrics(metrics)
@@ -117,7 +117,7 @@ def test_what_is_done_is_skipped(experiments, tmp_path, capsys):
 
 def test_device_workers_and_loggers_are_no_science(experiments, tmp_path):
     assert sweep("seed=0") == 0
-    others = ("trainer.accelerator=cpu", "logger=none", f"weights_folder={tmp_path}", "cache=disk")
+    others = ("compute.device=cpu", "logger=none", f"weights_folder={tmp_path}", "cache=disk")
     assert sweep("seed=0", "engine.workers=3", *others) == 0
     assert experiments.seeds == [0]
 
@@ -314,7 +314,10 @@ def test_a_table_names_cells_by_what_differs():
     assert labels([("a=1", "b=2"), ("a=2", "b=2")]) == ["a=1", "a=2"]
     assert labels([("a=1", "b=2")]) == ["a=1 b=2"]
     assert labels([()]) == ["-"]
-    cells = [Cell(("a=1",), "done", "x", 0.25, 0.5), Cell(("a=20",), "failed", error="Why.")]
+    cells = [
+        SweepCell(("a=1",), "done", "x", 0.25, 0.5),
+        SweepCell(("a=20",), "failed", error="Why."),
+    ]
     assert table(cells) == [
         "cell    mIoU      OA  state   folder",
         "a=1    0.250   0.500  done    x",

@@ -6,10 +6,11 @@ import json
 import pytest
 import stand_ins  # noqa: F401 - one thread
 
+from mapsr.cli.compose import compose_run
 from mapsr.cli.main import main
-from mapsr.cli.run import compose_run
-from mapsr.report.definitions import TableDefinition
-from mapsr.report.loading import definition_names, load
+from mapsr.settings import kind_of
+from mapsr.tables.definitions import TableDefinition
+from mapsr.tables.loading import definition_names, load
 
 TINY = """
 title: Tiny
@@ -68,7 +69,7 @@ def test_a_table_is_run_written_and_found_again(tiny, tmp_path, capsys):
     assert main(["table", tiny, "prompts.epochs=3"]) == 1
     error = capsys.readouterr().err
     assert "error: cell 'tiny/nearest-s0' is stale: " in error
-    assert "prompts.epochs is 2 there and 3 now (2 cells are stale in all)" in error
+    assert "prompts.epochs is 3, was 2 (2 cells are stale in all)" in error
     assert main(["table", tiny, "prompts.epochs=3", "--dry-run"]) == 1
     assert capsys.readouterr().out.splitlines()[0] == "stale     outputs/tables/tiny/nearest-s0"
 
@@ -118,8 +119,8 @@ def test_every_row_and_column_of_the_committed_tables_composes(name, tmp_path, m
             *("kmeans_voting", "mapsr", "mapsr_hr"),
         )
         common = [one for one in table.overrides if networks or not one.startswith("training.")]
-        settings, config = compose_run(
+        settings = compose_run(
             [*common, *column.overrides, *row.overrides, f"data.root={tmp_path}"]
         )
         assert (settings.network is not None) == networks
-        assert config["method"]["kind"] in ("mapsr", "kmeans_voting", "network")
+        assert kind_of(settings.method) in ("mapsr", "kmeans_voting", "network")

@@ -51,7 +51,7 @@ def test_chip(scene: Scene):
     assert chip.valid.shape == (40, 51)
     assert chip.valid.dtype == torch.bool
     assert chip.valid.all()
-    assert source.unknown_codes == {}
+    assert source.labels.unknown_codes == {}
 
 
 def test_coarse_stays_in_the_product_and_truth_goes_to_the_target(scene: Scene):
@@ -112,7 +112,7 @@ def test_unknown_codes_are_counted_and_logged_once(
         source.read(odd_scene, Window(0, 0, 1, 2))
     assert chip.coarse is not None
     assert chip.coarse[0].tolist() == [255] * 6 + [NLCD.index("deciduous forest")] * 2
-    assert source.unknown_codes == {"odd": {"coarse": {1: 5, 2: 2}}}
+    assert source.labels.unknown_codes == {"odd": {"coarse": {1: 5, 2: 2}}}
     assert [record.getMessage() for record in caplog.records] == [
         f"The coarse labels of scene odd hold code {code} ({pixels} pixels of a window), which "
         "legend nlcd does not name: it becomes nodata. Further pixels are counted, not logged."

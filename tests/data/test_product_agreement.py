@@ -84,7 +84,7 @@ def test_labels_on_which_all_agree_by_hand(scene: Scene):
     ]
     assert codes == kept
     assert got.dtype == torch.uint8
-    assert SOURCE.unknown_codes == {}
+    assert SOURCE.labels.unknown_codes == {}
 
 
 def test_windows_agree_with_the_whole(scene: Scene):
@@ -138,7 +138,7 @@ def test_unknown_codes_of_further_products_are_counted(scene: Scene):
     write_raster(scene.others[1], np.full((HEIGHT, WIDTH), 77, np.uint8), GRID, nodata=0)
     source = SceneSource(255.0, ESA, None, agree=(ESRI, FROM))
     assert (read(scene, source) == 255).all()
-    assert source.unknown_codes == {"pole": {"coarse_3": {77: HEIGHT * WIDTH}}}
+    assert source.labels.unknown_codes == {"pole": {"coarse_3": {77: HEIGHT * WIDTH}}}
 
 
 def test_scene_without_products_is_read_without_labels(scene: Scene):

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from mapsr.cli.run import compose_run
+from mapsr.cli.compose import compose_run
 from mapsr.experiment import run_experiment
 from mapsr.progress import Quiet
 

@@ -7,9 +7,9 @@ from rasterio.crs import CRS
 from stand_ins import uniform
 
 from mapsr.data import Chip
-from mapsr.geo import Grid, ImageReader, image_info, write_raster
+from mapsr.geo import Grid, ImageReader, WindowSettings, image_info, write_raster
 from mapsr.legends import LandClass, Legend
-from mapsr.mapping import LocalEngine, MapJob, Output, Plan, Raster, WindowSettings
+from mapsr.mapping import LocalEngine, MapJob, MapPlan, Output, Raster
 
 COLORS = {"water": (0, 0, 255), "tree": (0, 99, 0), "built": (9, 9, 9)}
 LEGEND = Legend(
@@ -43,7 +43,7 @@ def noise_file(path, height, width, seed=6):
 
 def raster(path, windows, outputs=EVERY, scale=255.0):
     reader = ImageReader(image_info(path), None, scale)
-    plan = Plan((reader.grid.height, reader.grid.width), windows)
+    plan = MapPlan((reader.grid.height, reader.grid.width), windows)
     return Raster(path.name, reader, plan, tuple(outputs))
 
 

@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from make_rasters import EVERY
 from stand_ins import generator, uniform
 
-from mapsr.geo import Window
-from mapsr.mapping import Output, Plan, WindowSettings
+from mapsr.geo import Window, WindowSettings
+from mapsr.mapping import MapPlan, Output
 from mapsr.mapping.blend import UnitBlend, join
 from mapsr.mapping.outputs import empty_values, values_of
 
@@ -17,7 +17,7 @@ CLASSES = 3
 def plans(draw, side=40):
     chip = draw(st.integers(1, 16))
     windows = WindowSettings(chip, draw(st.integers(0, chip - 1)), draw(st.integers(1, side)))
-    return Plan((draw(st.integers(1, side)), draw(st.integers(1, side))), windows)
+    return MapPlan((draw(st.integers(1, side)), draw(st.integers(1, side))), windows)
 
 
 def mapped(plan, valid, score, outputs=EVERY):
@@ -106,7 +106,7 @@ def test_a_constant_score_gives_a_constant_map(plan):
 
 def test_scores_of_two_units_are_blended_by_hand():
     # two chips of 4 px that share 2, each a unit: weights 1 1 2/3 1/3 and 1/3 2/3 1 1
-    plan = Plan((1, 6), WindowSettings(4, 2, 1))
+    plan = MapPlan((1, 6), WindowSettings(4, 2, 1))
     assert len(plan) == 2
 
     def score(window):
@@ -142,7 +142,7 @@ def test_maps_from_windows_cut_elsewhere_agree_inside(shift):
     near = torch.zeros(size[1], dtype=torch.bool)
     found = []
     for by in (0, shift):
-        plan = Plan((size[0], size[1] - by), windows)
+        plan = MapPlan((size[0], size[1] - by), windows)
         valid = torch.ones(plan.size, dtype=torch.bool)
         found.append(mapped(plan, valid, means(image[:, :, by:]))["map_scores"])
         for unit in plan:
@@ -157,7 +157,7 @@ def test_maps_from_windows_cut_elsewhere_agree_inside(shift):
 
 
 def test_layers_are_kept_apart():
-    plan = Plan((7, 9), WindowSettings(4, 1, 4))
+    plan = MapPlan((7, 9), WindowSettings(4, 1, 4))
     image = uniform(2, CLASSES, 7, 9)
     outputs = (Output(), Output("probe"))
 
@@ -171,7 +171,7 @@ def test_layers_are_kept_apart():
 
 
 def test_a_unit_without_data_is_empty():
-    plan = Plan((4, 20), WindowSettings(4, 1, 4))
+    plan = MapPlan((4, 20), WindowSettings(4, 1, 4))
     valid = torch.zeros(4, 20, dtype=torch.bool)
     valid[:, :2] = True
     *_, last = plan
@@ -182,7 +182,7 @@ def test_a_unit_without_data_is_empty():
 
 
 def test_batches_add_up_as_single_chips_do():
-    [unit] = plan = Plan((4, 10), WindowSettings(4, 1, 20))
+    [unit] = plan = MapPlan((4, 10), WindowSettings(4, 1, 20))
     windows = plan.chips(unit)
     scores = torch.stack([noise(window)["map"] for window in windows])
     valid = torch.ones(len(windows), 4, 4, dtype=torch.bool)

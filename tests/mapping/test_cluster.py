@@ -10,20 +10,19 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from mapsr.errors import ConfigError, MapsrError, RasterError
-from mapsr.geo import Grid, ImageReader, image_info, write_raster
+from mapsr.geo import Grid, ImageReader, WindowSettings, image_info, write_raster
 from mapsr.legends import load_legend
 from mapsr.mapping import (
     LocalEngine,
     MapJob,
+    MapPlan,
     Output,
-    Plan,
     Raster,
     RayEngine,
     RaySettings,
-    WindowSettings,
     run_jobs,
 )
-from mapsr.mapping.cluster import _Crew
+from mapsr.mapping.actors import ActorPool
 from mapsr.progress import Quiet
 
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # else a cluster reports that it exists
@@ -107,7 +106,7 @@ def image(tmp_path_factory):
 
 def job(image, out):
     reader = ImageReader(image_info(image), None, 255.0)
-    plan = Plan(SIZE, WINDOWS)
+    plan = MapPlan(SIZE, WINDOWS)
     raster = Raster(image.name, reader, plan, OUTPUTS)
     return MapJob(raster, out, load_legend("chesapeake4"), {"of": "cluster"})
 
@@ -139,8 +138,10 @@ def test_a_node_that_dies_costs_its_units_only(cluster, image, local, tmp_path, 
 @pytest.mark.soak
 def test_a_node_that_joins_gets_work(cluster, image, local, tmp_path, monkeypatch):
     cluster, nodes = cluster
-    welcomed, welcome = [], _Crew._welcome
-    monkeypatch.setattr(_Crew, "_welcome", lambda crew, a: [welcomed.append(a), welcome(crew, a)])
+    welcomed, welcome = [], ActorPool._welcome
+    monkeypatch.setattr(
+        ActorPool, "_welcome", lambda crew, a: [welcomed.append(a), welcome(crew, a)]
+    )
     join = KillAfter(2, lambda: nodes.append(cluster.add_node(**NODE)))
     [report] = run_jobs(
         [job(image, tmp_path / "map.tif")], RayEngine(make_build(0.8), RaySettings()), join
@@ -151,7 +152,7 @@ def test_a_node_that_joins_gets_work(cluster, image, local, tmp_path, monkeypatc
 
 
 def test_a_unit_that_is_lost_too_often_is_reported(cluster, image, tmp_path):
-    poison = Plan(SIZE, WINDOWS).chips(Plan(SIZE, WINDOWS)[5])[0]
+    poison = MapPlan(SIZE, WINDOWS).chips(MapPlan(SIZE, WINDOWS)[5])[0]
     engine = RayEngine(make_build(poison=poison), RaySettings(retries=1))
     [report] = run_jobs([job(image, tmp_path / "map.tif")], engine, Quiet())
     assert "Unit 5 of image.tif was lost 2 times with the actor that worked on it" in str(

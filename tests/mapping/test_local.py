@@ -6,8 +6,10 @@ import torch
 from make_rasters import engine, image_file, noise_file, pixelwise, raster
 
 from mapsr.errors import ConfigError, RasterError
-from mapsr.mapping import LocalEngine, LocalSettings, WindowSettings
+from mapsr.geo import WindowSettings
+from mapsr.mapping import LocalEngine, LocalSettings
 from mapsr.mapping.engines import UnitTask
+from mapsr.methods import ComputeSettings
 
 WINDOWS = WindowSettings(10, 3, 17)
 
@@ -160,14 +162,9 @@ def test_chips_without_data_are_never_scored(tmp_path):
     assert 10 not in seen and {0, 20, 30} <= set(seen)
 
 
-@pytest.mark.parametrize(
-    ("values", "message"),
-    [
-        ({"batch": 0}, "engine.batch is 0, expected a number in"),
-        ({"workers": 0}, "engine.workers is 0, expected a number in"),
-        ({"memory_mib": -1}, "engine.memory_mib is -1, expected a number in"),
-    ],
-)
-def test_bad_settings_are_named(values, message):
-    with pytest.raises(ConfigError, match=message):
-        LocalSettings(**values)
+def test_bad_settings_are_named():
+    with pytest.raises(ConfigError, match=r"engine\.workers is 0, expected a number in"):
+        LocalSettings(workers=0)
+    for name, value in (("batch", 0), ("memory_mib", -1)):
+        with pytest.raises(ConfigError, match=f"compute.{name} is {value}, expected a number in"):
+            ComputeSettings(**{name: value})

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mapsr.errors import ConfigError
-from mapsr.geo import Window
-from mapsr.mapping import Plan, WindowSettings, cover
-from mapsr.mapping.windows import blend_weights, spans, strips
+from mapsr.geo import Window, WindowSettings, cover
+from mapsr.mapping import MapPlan
+from mapsr.mapping.plan import blend_weights, spans, strips
 
 
 @st.composite
@@ -21,7 +21,7 @@ def cuts(draw, longest=90):
 @st.composite
 def plans(draw, side=60):
     size = draw(st.integers(1, side)), draw(st.integers(1, side))
-    return Plan(size, draw(cuts(side)))
+    return MapPlan(size, draw(cuts(side)))
 
 
 def count(windows, size):
@@ -159,7 +159,7 @@ def test_units_by_hand():
 
 
 def test_a_unit_that_others_see_everywhere_has_no_inner():
-    first, middle, last = Plan((4, 6), WindowSettings(4, 3, 1))
+    first, middle, last = MapPlan((4, 6), WindowSettings(4, 3, 1))
     assert middle.inner is None
     assert middle.seams == [middle.extent]
     assert (first.inner, last.inner) == (Window(0, 0, 4, 1), Window(0, 5, 4, 1))
@@ -167,7 +167,7 @@ def test_a_unit_that_others_see_everywhere_has_no_inner():
 
 @pytest.mark.parametrize("size", [(1, 50), (50, 1), (1, 1)])
 def test_narrow_rasters(size):
-    plan = Plan(size, WindowSettings(8, 3, 13))
+    plan = MapPlan(size, WindowSettings(8, 3, 13))
     assert (count([unit.owned for unit in plan], size) == 1).all()
     total = torch.zeros(size)
     for unit in plan:
@@ -177,7 +177,7 @@ def test_narrow_rasters(size):
 
 
 def test_a_unit_that_is_not_there():
-    plan = Plan((5, 6), WindowSettings(4, 1))
+    plan = MapPlan((5, 6), WindowSettings(4, 1))
     with pytest.raises(IndexError):
         plan[len(plan)]
     with pytest.raises(IndexError):

@@ -1,23 +1,20 @@
-import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from make_chips import NAMES, crosswalk, make_chip
-from safetensors import safe_open
-from safetensors.torch import load_file
 from stand_ins import MeanColour
 from threadpoolctl import threadpool_limits
 
-from mapsr.data import Chip, SceneSource
-from mapsr.errors import ConfigError, DataError
+from mapsr.data import Chip
+from mapsr.errors import ConfigError, DataError, FittedError
 from mapsr.geo import Window
 from mapsr.methods import clusters as clusters_module
 from mapsr.methods.clusters import BandFeatures, Clusters
 from mapsr.methods.extractor import FeatureExtractor
 from mapsr.methods.kmeans import KMeansSettings, KMeansVoting
-from mapsr.methods.method import Task
+from mapsr.methods.method import ImageFacts, State, Task
 from mapsr.settings import settings_class
 from mapsr.upsample import Bilateral, BilateralSettings
 
@@ -27,16 +24,16 @@ ALL = replace(SETTINGS, pixels=100_000)
 CHIPS = [make_chip(number) for number in range(3)]
 
 
+class ChipTask(Task):
+    """A task whose chips are given."""
+
+    def chips(self, most, scenes=None):
+        return self.source[:most]
+
+
 def task(tmp_path, chips=CHIPS, **more):
-    return Task(
-        source=SceneSource(1.0),
-        scenes=(),
-        coarse=crosswalk(),
-        cut=lambda scenes, most: chips[:most],
-        bands=3,
-        folder=tmp_path,
-        **more,
-    )
+    image = ImageFacts(1.0, 3, "uint8")
+    return ChipTask(chips, (), crosswalk(), image, 448, tmp_path, **more)
 
 
 def extractor():
@@ -44,7 +41,8 @@ def extractor():
 
 
 def fitted(tmp_path, settings=SETTINGS, chips=CHIPS, **more):
-    method = KMeansVoting(settings, extractor() if settings.features == "encoder" else None)
+    own = extractor() if settings.features == "encoder" else None
+    method = KMeansVoting(settings, NAMES, own)
     method.fit(task(tmp_path, chips, **more))
     return method
 
@@ -158,7 +156,7 @@ def test_scores_are_shares_and_maps_better_than_the_coarse_labels(tmp_path):
     known = chip.valid & (target != 255)
     assert right > (target == chip.truth)[known].double().mean() + 0.01
     assert method.trained_parameters == 0
-    assert method.weights == []
+    assert method.weights == {}
 
 
 @pytest.mark.parametrize("features", ["image", "encoder"])
@@ -260,18 +258,31 @@ def test_a_class_that_wins_no_cluster_is_reported(tmp_path, caplog):
     assert "no cluster is of field: the map will hardly show it" in caplog.text
 
 
-def test_the_file_holds_all_that_was_fitted(tmp_path):
+def test_what_was_fitted_comes_back(tmp_path):
     method = fitted(tmp_path)
-    method.save(tmp_path / "run")
-    file = tmp_path / "run" / "kmeans.safetensors"
-    for name, tensor in load_file(file).items():
-        assert torch.equal(tensor, getattr(method.clusters, name))
-    with safe_open(file, framework="pt") as opened:
-        about = json.loads(opened.metadata()["mapsr"])
-        assert set(opened.keys()) == {"mean", "deviation", "centres", "votes"}
-    assert about["classes"] == list(NAMES)
-    assert about["method"]["clusters"] == 6
-    assert about["crosswalk"] == "toy"
+    again = KMeansVoting(SETTINGS, NAMES)
+    again.load(method.state())
+    assert same(method, again)
+    assert again.facts() == method.facts()
+    assert torch.equal(again.score(CHIPS[:1])["map"], method.score(CHIPS[:1])["map"])
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("centres", lambda values: values.fill_(torch.nan)),
+        ("votes", lambda values: values[:, :1]),
+        ("votes", lambda values: values.fill_(0)),
+        ("deviation", lambda values: values.fill_(0)),
+        ("mean", lambda values: None),
+    ],
+)
+def test_clusters_that_are_not_whole_are_refused(tmp_path, name, change):
+    tensors = {key: one.clone() for key, one in fitted(tmp_path).state().tensors.items()}
+    tensors[name] = change(tensors[name])
+    kept = {key: one for key, one in tensors.items() if one is not None}
+    with pytest.raises(FittedError, match="clusters of the file are not whole"):
+        KMeansVoting(SETTINGS, NAMES).load(State(kept))
 
 
 def relabelled(product):
@@ -315,6 +326,6 @@ def test_settings_that_make_no_sense(more, message):
 
 def test_what_is_not_there_yet():
     with pytest.raises(ConfigError, match=r"method\.features is encoder, but there is no encoder"):
-        KMeansVoting(KMeansSettings(features="encoder"))
+        KMeansVoting(KMeansSettings(features="encoder"), NAMES)
     with pytest.raises(DataError, match="There are no clusters yet: fit the method first"):
-        KMeansVoting(SETTINGS).score([CHIPS[0]])
+        KMeansVoting(SETTINGS, NAMES).score([CHIPS[0]])

@@ -5,27 +5,31 @@ import torch
 from make_chips import NAMES, crosswalk, make_chip
 from stand_ins import MeanColour
 
-from mapsr.errors import DataError, PromptError
-from mapsr.methods import FeatureExtractor, MapSR
-from mapsr.prompts import ClassPrompts, CoarsePromptSettings
+from mapsr.errors import DataError, FittedError, PromptError
+from mapsr.legends import LandClass
+from mapsr.methods import FeatureExtractor, MapSR, Runtime
+from mapsr.progress import Quiet
+from mapsr.prompts import ClassPrompts, CoarsePromptSettings, TruthPromptSettings
 from mapsr.refine import RefineSettings
 from mapsr.upsample import Bilateral, BilateralSettings
 
 SETTINGS = CoarsePromptSettings(pixels=2000, epochs=5, batch=128, learning_rate=0.05)
 PLAIN = RefineSettings(nodes="none")
 CHIPS = [make_chip(number) for number in range(3)]
+LAYERS = ("map", "probe")
 
 
-def mapsr(refinement=PLAIN, names=NAMES, **more):
+def mapsr(refinement=PLAIN, names=NAMES, settings=SETTINGS, batch=1):
     extractor = FeatureExtractor(
         MeanColour(), Bilateral(BilateralSettings()), torch.device("cpu"), 64
     )
-    return MapSR(extractor, refinement, names, **more)
+    runtime = Runtime(torch.device("cpu"), batch=batch)
+    return MapSR(extractor, refinement, names, settings, runtime)
 
 
 def fitted(settings=SETTINGS, chips=CHIPS, seed=0, **more):
-    method = mapsr(**more)
-    method.fit_coarse(chips, crosswalk(), settings, seed=seed)
+    method = mapsr(settings=settings, **more)
+    method.fit_chips(chips, crosswalk(), seed, Quiet())
     return method
 
 
@@ -85,8 +89,7 @@ def test_prompts_are_means_over_pixels_where_probe_and_coarse_labels_agree():
 
 
 def test_prompts_from_truth_are_means_over_valid_pixels():
-    method = mapsr()
-    method.fit_truth(CHIPS[:2])
+    method = fitted(TruthPromptSettings(), CHIPS[:2])
     assert method.probe is None and method.trained_parameters == 0
     for number in range(2):
         own = [dense_of(method, chip)[:, (chip.truth == number) & chip.valid] for chip in CHIPS[:2]]
@@ -98,23 +101,23 @@ def test_prompts_from_truth_are_means_over_valid_pixels():
 
 def test_scores_of_two_chips_equal_those_of_one_by_one():
     method = fitted(refinement=RefineSettings())
-    both = method.score(CHIPS[:2])
+    both = method.score(CHIPS[:2], LAYERS)
     assert set(both) == {"map", "probe"}
     for part in range(2):
-        alone = method.score(CHIPS[part : part + 1])
+        alone = method.score(CHIPS[part : part + 1], LAYERS)
         for layer, scores in alone.items():
             assert scores.shape == (1, 2, 41, 58)
             torch.testing.assert_close(both[layer][part], scores[0], rtol=1e-4, atol=1e-5)
 
 
 def test_scores_are_cosines_and_the_probes_are_probabilities():
-    layers = fitted().score([make_chip(1, (37, 50))])
+    layers = fitted().score([make_chip(1, (37, 50))], LAYERS)
     assert layers["map"].shape == (1, 2, 37, 50)
     assert layers["map"].abs().max() <= 1 + 1e-5
     torch.testing.assert_close(layers["probe"].sum(1), torch.ones(1, 37, 50))
     given = mapsr()
     given.use(fitted().prompts)
-    assert set(given.score([CHIPS[0]])) == {"map"} == set(given.layers)
+    assert set(given.score([CHIPS[0]], LAYERS)) == {"map"} == set(given.layers)
 
 
 def test_batches_while_fitting_change_nothing():
@@ -140,9 +143,11 @@ def test_padding_and_invalid_pixels_are_never_sampled():
 
 
 def test_a_class_without_prompt_never_shows():
-    names = (*NAMES, "ice")
-    method = mapsr(names=names)
-    method.fit_coarse(CHIPS, crosswalk(), SETTINGS)
+    ice = LandClass(7, "ice", (7, 7, 7))
+    three = crosswalk()
+    target = replace(three.target, classes=(*three.target.classes, ice))
+    method = mapsr(names=target.names)
+    method.fit_chips(CHIPS, replace(three, target=target), 0, Quiet())
     assert method.prompts.present.tolist() == [True, True, False]
     layers = method.score([CHIPS[0]])
     assert (layers["map"][:, 2] == float("-inf")).all()
@@ -173,7 +178,7 @@ def test_a_scene_without_coarse_labels_or_truth():
     with pytest.raises(DataError, match="Scene 'river' has no coarse product to fit on"):
         fitted(chips=[chip])
     with pytest.raises(DataError, match="Scene 'river' has no truth to take prompts from"):
-        mapsr().fit_truth([chip])
+        fitted(TruthPromptSettings(), [chip])
 
 
 def test_scoring_needs_prompts():
@@ -186,6 +191,6 @@ def test_prompts_of_elsewhere_are_used_if_they_fit_the_encoder():
     other.use(method.prompts)
     expected = method.score([CHIPS[0]])["map"]
     assert torch.equal(other.score([CHIPS[0]])["map"], expected)
-    assert "probe" not in other.score([CHIPS[0]])
-    with pytest.raises(PromptError, match="prompts have 9 channels, the encoder 4: they belong"):
+    assert "probe" not in other.score([CHIPS[0]], LAYERS)
+    with pytest.raises(FittedError, match="prompts have 9 channels, the encoder 4: they belong"):
         other.use(ClassPrompts(torch.zeros(2, 9), torch.ones(2, dtype=torch.int64)))

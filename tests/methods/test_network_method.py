@@ -1,20 +1,18 @@
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 import yaml
 from make_training import NAMES, PRODUCT, make_scene, source
-from safetensors import safe_open
-from safetensors.torch import load_file, save_file
 
-from mapsr.cli.compose import conf_folder
 from mapsr.data import Chip
-from mapsr.errors import ConfigError, DataError, WeightsError
+from mapsr.errors import ConfigError, DataError, FittedError, WeightsError
 from mapsr.geo import Window
 from mapsr.legends import load_crosswalk, load_legend
-from mapsr.methods.method import Task
+from mapsr.methods.method import ImageFacts, State, Task
 from mapsr.methods.network import NetworkMethod, NetworkMethodSettings
+from mapsr.methods.outputs import Outputs
 from mapsr.networks import (
     EfficientViMSettings,
     EfficientViTSettings,
@@ -22,8 +20,8 @@ from mapsr.networks import (
     ParaformerSettings,
     UNetFormerSettings,
 )
-from mapsr.training import Outputs, TrainingSettings, load_network, save_network
-from mapsr.training.file import FILE
+from mapsr.plugins import conf_folder
+from mapsr.training import TrainingSettings
 
 L2HNET = L2HNetSettings(variant="original", width=8)
 RECIPE = TrainingSettings(
@@ -39,11 +37,12 @@ def scenes(tmp_path_factory):
 
 @pytest.fixture
 def task(scenes, tmp_path):
-    return Task(source(), scenes, PRODUCT, lambda scenes, most: [], 4, tmp_path / "run")
+    image = ImageFacts(255.0, 4, "uint8")
+    return Task(source(), scenes, PRODUCT, image, 448, tmp_path / "run")
 
 
 def method(network=L2HNET, training=RECIPE, released=False, **values):
-    return NetworkMethod(network, training, NetworkMethodSettings(**values), released)
+    return NetworkMethod(network, training, NetworkMethodSettings(**values), released=released)
 
 
 def chip_of(scenes):
@@ -150,7 +149,7 @@ def test_the_map_is_the_most_probable_outputs_class():
 def test_a_fitted_network_maps_what_it_learned(task, scenes, values):
     seen = []
     one = method(**values)
-    one.fit(replace(task, seen=lambda step, figures: seen.append((step, *figures))))
+    one.fit(replace(task, on_step=lambda step, figures: seen.append((step, *figures))))
     assert one.layers == ("map",)
     chip = chip_of(scenes)
     scores = one.score([chip, chip])["map"]
@@ -158,7 +157,7 @@ def test_a_fitted_network_maps_what_it_learned(task, scenes, values):
     assert (scores[0].argmax(0) == chip.truth).float().mean() > 0.9
     assert one.trained_parameters == sum(p.numel() for p in one.network.parameters())
     assert one.network.bands == values.get("bands", 4)
-    assert one.weights == []
+    assert one.weights == {}
     assert seen == [(k, "train/loss", "train/learning_rate") for k in range(1, 25)]
     facts = one.facts()
     assert (facts["recipe"], facts["steps"]) == ("corrected", 24)
@@ -189,19 +188,19 @@ def test_the_released_recipe_is_recorded(task):
     assert one.facts()["recipe"] == "released"
 
 
-def test_a_killed_fit_goes_on_and_gives_its_checkpoint_up_when_saved(task, scenes):
+def test_a_killed_fit_goes_on_and_gives_its_checkpoint_up_when_settled(task, scenes):
     def killed(step, figures):
         if step == 15:
             raise KeyError
 
     with pytest.raises(KeyError):
-        method().fit(replace(task, seen=killed))
+        method().fit(replace(task, on_step=killed))
     assert len(list((task.folder / "checkpoints").iterdir())) == 1
     one, whole = method(), method()
     one.fit(task)
     assert one.facts()["resumed_from_step"] == 12
-    one.save(task.folder)
-    assert [path.name for path in task.folder.iterdir()] == [FILE]
+    one.settle()
+    assert list(task.folder.iterdir()) == []
     whole.fit(replace(task, folder=task.folder / "whole"))
     chip = chip_of(scenes)
     assert torch.equal(one.score([chip])["map"], whole.score([chip])["map"])
@@ -222,7 +221,7 @@ def test_a_checkpoint_of_something_else_is_refused(task, change, error, message)
             raise KeyError
 
     with pytest.raises(KeyError):
-        method().fit(replace(task, seen=killed))
+        method().fit(replace(task, on_step=killed))
     message = message.replace("network.unused", "network.variant was original, but is trunk")
     with pytest.raises(error, match=message):
         method(**change).fit(task)
@@ -233,73 +232,62 @@ def test_more_bands_than_there_are_are_refused(task):
         method(bands=5).fit(task)
 
 
-def test_before_it_is_fitted_it_does_nothing(tmp_path, scenes):
+def test_before_it_is_fitted_it_does_nothing(scenes):
     one = method()
     assert one.trained_parameters == 0
-    assert one.weights == []
+    assert one.weights == {}
     with pytest.raises(DataError, match="not trained yet"):
         one.score([chip_of(scenes)])
     with pytest.raises(DataError, match="not trained yet"):
-        one.save(tmp_path)
+        one.state()
 
 
-@pytest.fixture
-def saved(tmp_path):
-    outputs = Outputs((1, 255), (255, 2), NAMES)
-    network = L2HNET.build(3, 2, seed=4)
-    save_network(tmp_path / FILE, network, L2HNET, outputs)
-    return tmp_path / FILE, network, outputs
+@pytest.fixture(scope="module")
+def fitted(scenes, tmp_path_factory):
+    image = ImageFacts(255.0, 4, "uint8")
+    folder = tmp_path_factory.mktemp("fitted")
+    one = method(training=replace(RECIPE, epochs=1), background=True, bands=3)
+    one.fit(Task(source(), scenes, PRODUCT, image, 448, folder))
+    return one
 
 
-def test_a_saved_network_comes_back(saved):
-    path, network, outputs = saved
-    loaded, stands_for = load_network(path, L2HNET)
-    assert stands_for == outputs
-    assert not loaded.training
-    image = torch.rand(1, 3, 9, 14)
-    assert torch.equal(loaded(image)[0], network.eval()(image)[0])
-    again, _ = load_network(path)
-    assert torch.equal(again(image)[0], loaded(image)[0])
+def test_a_network_comes_back(fitted, scenes):
+    again = method(background=True, bands=3)
+    again.load(fitted.state())
+    assert again.outputs == fitted.outputs
+    assert not again.network.training
+    chip = chip_of(scenes)
+    assert torch.equal(again.score([chip])["map"], fitted.score([chip])["map"])
+    assert again.trained_parameters == fitted.trained_parameters
 
 
-def test_a_saved_network_needs_none_of_the_weights_it_began_with(tmp_path):
+def test_a_network_that_comes_back_needs_none_of_the_weights_it_began_with():
     settings = UNetFormerSettings(pretrained=False)
-    save_network(tmp_path / FILE, settings.build(3, 2), settings, Outputs((), (0, 1), NAMES))
-    load_network(tmp_path / FILE, UNetFormerSettings(checkpoint="elsewhere.pth"))
+    outputs = Outputs((), (0, 1), NAMES)
+    state = State(settings.build(3, 2).state_dict(), {"bands": 3, "outputs": asdict(outputs)})
+    one = method(network=UNetFormerSettings(checkpoint="elsewhere.pth"))
+    one.load(state)
+    assert one.outputs == outputs
+
+
+def test_a_stand_in_scores_like_a_fit(scenes):
+    one = method(background=True, bands=3)
+    one.stand_in(PRODUCT, ImageFacts(255.0, 4, "uint8"))
+    assert one.score([chip_of(scenes)])["map"].shape == (1, 3, 24, 32)
 
 
 @pytest.mark.parametrize(
-    ("other", "message"),
+    ("tensors", "facts", "message"),
     [
-        (L2HNetSettings(variant="original", width=16), "network.width is 8, expected 16"),
-        (UNetFormerSettings(), "network.kind is l2hnet, expected unetformer"),
+        ({"head.bias": torch.zeros(3)}, {}, r"damaged: 1 entries .* the first is 'head.bias'"),
+        ({"extra": torch.zeros(3)}, {}, r"damaged: 1 entries .* the first is 'extra'"),
+        ({"head.bias": torch.full((4,), torch.nan)}, {}, "the first is 'head.bias'"),
+        ({}, {"bands": None}, "What the file says of its network is not whole"),
+        ({}, {"outputs": {"learned": [0]}}, "What the file says of its network is not whole"),
     ],
 )
-def test_another_network_than_expected_is_refused(saved, other, message):
-    with pytest.raises(WeightsError, match=f"is a checkpoint of another network: {message}"):
-        load_network(saved[0], other)
-
-
-def test_a_damaged_file_of_a_network_is_refused(saved):
-    path, _, _ = saved
-    state = load_file(path)
-    with safe_open(path, "pt") as file:
-        meta = file.metadata()
-    save_file(state | {"head.bias": torch.zeros(3)}, path, meta)
-    with pytest.raises(WeightsError, match=r"damaged: 1 entries .* the first is 'head.bias'"):
-        load_network(path)
-    save_file(state, path, meta | {"network": "{"})
-    with pytest.raises(WeightsError, match=r"what it says of its network is not whole"):
-        load_network(path)
-    save_file(state, path, meta | {"network": '{"kind": "unet"}'})
-    with pytest.raises(WeightsError, match=r"network.kind is 'unet', expected one of"):
-        load_network(path)
-    save_file(state, path)
-    with pytest.raises(WeightsError, match=r"has format None, expected 1"):
-        load_network(path)
-    path.write_bytes(b"no tensors")
-    with pytest.raises(WeightsError, match=r"can't read the network"):
-        load_network(path)
-    path.unlink()
-    with pytest.raises(WeightsError, match=r"can't read the network"):
-        load_network(path)
+def test_a_network_that_is_not_whole_is_refused(fitted, tensors, facts, message):
+    state = fitted.state()
+    damaged = State({**state.tensors, **tensors}, {**state.facts, **facts})
+    with pytest.raises(FittedError, match=message):
+        method(background=True, bands=3).load(damaged)

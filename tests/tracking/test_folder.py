@@ -9,7 +9,7 @@ import pytest
 
 from mapsr.errors import ConfigError
 from mapsr.evaluation.confusion import Confusion
-from mapsr.tracking.folder import RunFolder, finished_metrics, read_config, science_hash
+from mapsr.tracking import RunFolder, fingerprint_hash, finished_metrics, read_config
 
 SCIENCE = {"seed": 0, "refine": {"kind": "paper", "alpha": 0.5}, "layers": (1, 2)}
 CONFIG = {**SCIENCE, "device": "cpu", "nothing": None}
@@ -73,20 +73,20 @@ def test_a_run_that_came_to_nothing_goes_on_with_mended_data(tmp_path):
     RunFolder.open(tmp_path / "bare", CONFIG, mended).__exit__(*3 * [None])
     # what a training has learned from other data is never gone on with
     (tmp_path / "bare" / "checkpoints").mkdir()
-    with pytest.raises(ConfigError, match='inputs is "mended" there and "again" now'):
+    with pytest.raises(ConfigError, match="inputs is again, was mended"):
         RunFolder.open(tmp_path / "bare", CONFIG, {**SCIENCE, "inputs": "again"})
 
 
 def test_the_order_of_keys_is_no_setting(tmp_path):
-    assert science_hash(SCIENCE) == science_hash(dict(reversed(SCIENCE.items())))
-    assert science_hash(SCIENCE) != science_hash(OTHER)
+    assert fingerprint_hash(SCIENCE) == fingerprint_hash(dict(reversed(SCIENCE.items())))
+    assert fingerprint_hash(SCIENCE) != fingerprint_hash(OTHER)
     run(tmp_path)
     run(tmp_path, science=dict(reversed(SCIENCE.items())))
 
 
 def test_other_science_is_refused_by_its_first_key(tmp_path):
     run(tmp_path, metrics={"miou": 0.5})
-    with pytest.raises(ConfigError, match=r"refine\.alpha is 0\.5 there and 0\.25 now.*overwrite"):
+    with pytest.raises(ConfigError, match=r"refine\.alpha is 0\.25, was 0\.5.*overwrite"):
         RunFolder.open(tmp_path, OTHER, OTHER)
     assert json.loads((tmp_path / "metrics.json").read_text()) == {"miou": 0.5}
     assert read_config(tmp_path)["refine"] == {"kind": "paper", "alpha": 0.5}
@@ -95,8 +95,8 @@ def test_other_science_is_refused_by_its_first_key(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"refine": {"kind": "none"}}, 'refine.kind is "paper" there and "none" now'),
-        ({"window": 448}, "window is unset there and 448 now"),
+        ({"refine": {"kind": "none"}}, "refine.kind is none, was paper"),
+        ({"window": 448}, "window is 448, was unset"),
     ],
 )
 def test_a_setting_that_came_or_went_is_named(tmp_path, change, message):
@@ -107,13 +107,13 @@ def test_a_setting_that_came_or_went_is_named(tmp_path, change, message):
 
 def test_a_setting_that_is_gone_is_named(tmp_path):
     run(tmp_path)
-    with pytest.raises(ConfigError, match="seed is 0 there and unset now"):
+    with pytest.raises(ConfigError, match="seed is unset, was 0"):
         RunFolder.open(tmp_path, CONFIG, {k: v for k, v in SCIENCE.items() if k != "seed"})
 
 
 MADE = (
     *("metrics.json", "confusion.csv", "record.json", "failed.json", "logs.csv"),
-    *("prompts.safetensors", "network.safetensors", "kmeans.safetensors", "maps/a.tif"),
+    *("fitted.safetensors", "prompts.safetensors", "maps/a.tif"),
     *("figures/a.png", "wandb/run", "tensorboard/events", "checkpoints/last.ckpt"),
 )
 
@@ -160,7 +160,7 @@ def test_metrics_of_a_finished_run_of_the_same_science(tmp_path):
     run(path, metrics={"miou": 0.5})
     assert finished_metrics(path, SCIENCE) == {"miou": 0.5}
     assert finished_metrics(path, json.loads(json.dumps(SCIENCE))) == {"miou": 0.5}
-    with pytest.raises(ConfigError, match=r"refine\.alpha is 0\.5 there and 0\.25 now"):
+    with pytest.raises(ConfigError, match=r"refine\.alpha is 0\.25, was 0\.5"):
         finished_metrics(path, OTHER)
     (path / "metrics.json").write_text('{"miou": 0.')
     with pytest.raises(ConfigError, match=r"metrics\.json' is damaged .*remove it"):
@@ -242,7 +242,7 @@ def test_another_version_is_refused(tmp_path, document):
 def test_a_folder_without_a_readable_run_is_refused(tmp_path, content):
     if content is not None:
         (tmp_path / "config.yaml").write_bytes(content)
-    with pytest.raises(ConfigError, match="holds no readable run"):
+    with pytest.raises(ConfigError, match="does not hold a readable run"):
         read_config(tmp_path)
 
 

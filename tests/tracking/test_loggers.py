@@ -7,14 +7,8 @@ from PIL import Image
 
 from mapsr.errors import ConfigError
 from mapsr.settings import kind_of, settings_class
-from mapsr.tracking.loggers import (
-    NoLogger,
-    NoLoggerSettings,
-    WandbSettings,
-    flatten,
-    has_credentials,
-    open_logger,
-)
+from mapsr.tracking.logger import NoLogger, NoLoggerSettings, flatten
+from mapsr.tracking.wandb_logger import WandbSettings, has_credentials
 
 NAMES = ("water", "trees")
 COUNTS = np.array([[5, 1, 0], [2, 7, 3]])
@@ -70,7 +64,7 @@ def test_a_mistyped_mode_is_refused():
 
 
 def test_no_logger_takes_everything_and_keeps_nothing(tmp_path):
-    with open_logger(NoLoggerSettings(), tmp_path, "run", {}) as logger:
+    with NoLoggerSettings().open(tmp_path, "run", {}) as logger:
         assert isinstance(logger, NoLogger)
         logger.step(1, {"train/loss": 0.5})
         logger.metrics({"miou": 0.5})
@@ -84,7 +78,7 @@ def test_offline_run_lies_in_the_folder_and_is_silent(tmp_path, monkeypatch, cap
     picture = tmp_path / "map.png"
     Image.fromarray(np.zeros((4, 6, 3), np.uint8)).save(picture)
     folder = tmp_path / "run"
-    with open_logger(WandbSettings(group="sweep", tags=("a",)), folder, "x", {"seed": 0}) as logger:
+    with WandbSettings(group="sweep", tags=("a",)).open(folder, "x", {"seed": 0}) as logger:
         logger.metrics({"miou": 0.5, "iou": {"water": 0.25, "trees": None}})
         logger.picture("map", picture)
         logger.confusion(COUNTS, NAMES)
@@ -111,7 +105,7 @@ def logged(monkeypatch):
 
 def test_steps_of_a_training_have_an_axis_of_their_own(tmp_path, monkeypatch, capfd):
     calls = logged(monkeypatch)
-    with open_logger(WandbSettings(), tmp_path, "x", {}) as logger:
+    with WandbSettings().open(tmp_path, "x", {}) as logger:
         # W&B drops, with a warning, what comes at an earlier step than the last
         logger.metrics({"before": 1})
         for step in (100, 200, 50):
@@ -129,7 +123,7 @@ def test_offline_needs_no_network(tmp_path, monkeypatch):
     for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.setenv("WANDB_BASE_URL", "http://127.0.0.1:9")
-    with open_logger(WandbSettings(), tmp_path, "x", {}) as logger:
+    with WandbSettings().open(tmp_path, "x", {}) as logger:
         logger.step(1, {"train/loss": 0.5})
     written(tmp_path, b"train/loss")
 
@@ -140,7 +134,7 @@ def test_a_failed_run_is_finished_as_failed(tmp_path, monkeypatch):
     codes = finish_codes(monkeypatch)
     with (
         pytest.raises(KeyError, match="inside"),
-        open_logger(WandbSettings(), tmp_path, "x", {}),
+        WandbSettings().open(tmp_path, "x", {}),
     ):
         raise KeyError("inside")
     assert codes == [1]
@@ -148,7 +142,7 @@ def test_a_failed_run_is_finished_as_failed(tmp_path, monkeypatch):
 
 
 def test_disabled_writes_nothing(tmp_path):
-    with open_logger(WandbSettings(mode="disabled"), tmp_path / "run", "x", {}) as logger:
+    with WandbSettings(mode="disabled").open(tmp_path / "run", "x", {}) as logger:
         logger.metrics({"miou": 0.5})
     assert not list(tmp_path.rglob("*.wandb"))
 
@@ -157,7 +151,7 @@ def test_online_without_credentials_is_refused_without_a_question(tmp_path):
     settings = WandbSettings(mode="online")
     with (
         pytest.raises(ConfigError, match=r"no W&B credentials; set WANDB_API_KEY.*mode=offline"),
-        open_logger(settings, tmp_path, "x", {}),
+        settings.open(tmp_path, "x", {}),
     ):
         pytest.fail("opened")
 
@@ -173,7 +167,7 @@ def test_a_server_that_does_not_answer_is_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(wandb, "init", refuse)
     with (
         pytest.raises(ConfigError, match=r"W&B does not start in mode online \(no route\)"),
-        open_logger(WandbSettings(mode="online"), tmp_path, "x", {}),
+        WandbSettings(mode="online").open(tmp_path, "x", {}),
     ):
         pytest.fail("opened")
 

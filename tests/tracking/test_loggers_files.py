@@ -10,8 +10,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from mapsr.errors import ConfigError
 from mapsr.settings import settings_class
-from mapsr.tracking.csv_logger import CsvLogger
-from mapsr.tracking.loggers import CsvSettings, TensorboardSettings, open_logger
+from mapsr.tracking.csv_logger import CsvLogger, CsvSettings
+from mapsr.tracking.tensorboard_logger import TensorboardSettings
 
 NAMES = ("water", "trees")
 COUNTS = np.array([[5, 1, 0], [2, 7, 3]])
@@ -47,7 +47,7 @@ def test_they_are_choices():
 
 
 def test_csv_has_a_line_for_each_number_at_once(tmp_path):
-    with open_logger(CsvSettings(), tmp_path, "x", {}) as logger:
+    with CsvSettings().open(tmp_path, "x", {}) as logger:
         logger.step(1, {"train/loss": 0.5, "train/learning_rate": 1e-3})
         expected = [
             ["step", "name", "value"],
@@ -65,13 +65,13 @@ def test_csv_has_a_line_for_each_number_at_once(tmp_path):
 
 
 def test_csv_of_a_resumed_training_goes_on(tmp_path):
-    with open_logger(CsvSettings(), tmp_path, "x", {}) as logger:
+    with CsvSettings().open(tmp_path, "x", {}) as logger:
         for step in (1, 2, 3):
             logger.step(step, {"train/loss": 1 / step})
         logger.metrics({"miou": 0.1})
     with (tmp_path / "logs.csv").open("a") as file:
         file.write("4,train/lo")  # killed here
-    with open_logger(CsvSettings(), tmp_path, "x", {}) as logger:
+    with CsvSettings().open(tmp_path, "x", {}) as logger:
         logger.step(3, {"train/loss": 9.0})
         logger.metrics({"miou": 0.2})
     steps = [row for row in rows(tmp_path)[1:] if row[0]]
@@ -82,14 +82,14 @@ def test_csv_of_a_resumed_training_goes_on(tmp_path):
     ]
     assert rows(tmp_path)[-1] == ["", "miou", "0.2"]
     # trained already: there are no more steps, and those that there were stay
-    with open_logger(CsvSettings(), tmp_path, "x", {}) as logger:
+    with CsvSettings().open(tmp_path, "x", {}) as logger:
         logger.metrics({"miou": 0.3})
     assert rows(tmp_path)[1:] == [*steps, ["", "miou", "0.3"]]
 
 
 def test_csv_of_a_training_that_begins_anew_begins_anew(tmp_path):
     for loss in (1.0, 2.0):
-        with open_logger(CsvSettings(), tmp_path, "x", {}) as logger:
+        with CsvSettings().open(tmp_path, "x", {}) as logger:
             for step in (1, 2):
                 logger.step(step, {"train/loss": loss})
     assert rows(tmp_path)[1:] == [["1", "train/loss", "2.0"], ["2", "train/loss", "2.0"]]
@@ -105,7 +105,7 @@ def test_csv_is_closed_by_a_failure(tmp_path, monkeypatch):
     monkeypatch.setattr(CsvLogger, "close", spy)
     with (
         pytest.raises(KeyError, match="inside"),
-        open_logger(CsvSettings(), tmp_path, "x", {}) as logger,
+        CsvSettings().open(tmp_path, "x", {}) as logger,
     ):
         logger.step(1, {"train/loss": 0.5})
         raise KeyError("inside")
@@ -116,7 +116,7 @@ def test_csv_is_closed_by_a_failure(tmp_path, monkeypatch):
 def test_tensorboard_shows_all_that_a_run_makes(tmp_path, capfd):
     folder = tmp_path / "run"
     config = {"seed": 0, "data": {"root": "a|b", "bands": None}}
-    with open_logger(TensorboardSettings(), folder, "cell", config) as logger:
+    with TensorboardSettings().open(folder, "cell", config) as logger:
         logger.step(1, {"train/loss": 0.5})
         logger.step(2, {"train/loss": 0.25})
         logger.metrics(METRICS)
@@ -145,7 +145,7 @@ def test_tensorboard_shows_all_that_a_run_makes(tmp_path, capfd):
 
 def test_tensorboard_forgets_the_steps_that_a_resumed_training_does_again(tmp_path):
     for first in (1, 3):
-        with open_logger(TensorboardSettings(), tmp_path, "x", {}) as logger:
+        with TensorboardSettings().open(tmp_path, "x", {}) as logger:
             for step in range(first, 5):
                 logger.step(step, {"train/loss": 10.0 * first + step})
     assert scalars(tmp_path, "train/loss") == [(1, 11.0), (2, 12.0), (3, 33.0), (4, 34.0)]
@@ -163,7 +163,7 @@ def test_tensorboard_is_closed_by_a_failure(tmp_path, monkeypatch):
     monkeypatch.setattr(SummaryWriter, "close", spy)
     with (
         pytest.raises(KeyError, match="inside"),
-        open_logger(TensorboardSettings(), tmp_path, "x", {}) as logger,
+        TensorboardSettings().open(tmp_path, "x", {}) as logger,
     ):
         logger.step(1, {"train/loss": 0.5})
         raise KeyError("inside")
@@ -178,7 +178,7 @@ def test_tensorboard_that_is_not_installed_is_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "tensorboard", None)
     with (
         pytest.raises(ConfigError, match=r"which is not installed.*mapsr\[tensorboard\]"),
-        open_logger(TensorboardSettings(), tmp_path / "run", "x", {}),
+        TensorboardSettings().open(tmp_path / "run", "x", {}),
     ):
         pytest.fail("opened")
     assert not (tmp_path / "run").exists()

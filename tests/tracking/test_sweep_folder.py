@@ -3,8 +3,9 @@ import json
 import pytest
 
 from mapsr.errors import ConfigError
-from mapsr.tracking.lock import FolderLock
-from mapsr.tracking.sweeps import Cell, Guard, SweepFolder
+from mapsr.guard import Guard
+from mapsr.locks import FolderLock
+from mapsr.tracking.sweeps import SweepCell, SweepFolder
 
 CELLS = [("seed=0",), ("seed=1",), ("seed=2",)]
 
@@ -17,9 +18,9 @@ def test_reports_of_other_processes_are_gathered(tmp_path):
     path = tmp_path / "sweep"
     with SweepFolder(path).begin(CELLS) as sweep:
         assert [cell["state"] for cell in record(path)["cells"]] == ["open"] * 3
-        done = Cell(CELLS[2], "done", "runs/a", 0.5, 0.75, 1.25)
+        done = SweepCell(CELLS[2], "done", "runs/a", 0.5, 0.75, 1.25)
         SweepFolder(path).report(2, done)  # as another process does
-        SweepFolder(path).report(0, Cell(CELLS[0], "failed", error="Why.", trace="where"))
+        SweepFolder(path).report(0, SweepCell(CELLS[0], "failed", error="Why.", trace="where"))
         assert SweepFolder(path).planned() == CELLS
         assert sweep.cells()[2] == done
     kept = record(path)
@@ -31,14 +32,14 @@ def test_reports_of_other_processes_are_gathered(tmp_path):
 
 def test_a_sweep_that_begins_again_forgets_the_reports_before(tmp_path):
     with SweepFolder(tmp_path).begin(CELLS) as sweep:
-        sweep.report(0, Cell(CELLS[0], "failed"))
+        sweep.report(0, SweepCell(CELLS[0], "failed"))
     with SweepFolder(tmp_path).begin(CELLS[:2]) as sweep:
         assert [cell.state for cell in sweep.cells()] == ["open", "open"]
 
 
 def test_an_error_leaves_a_record_that_is_not_finished(tmp_path):
     with pytest.raises(KeyboardInterrupt), SweepFolder(tmp_path).begin(CELLS) as sweep:
-        sweep.report(0, Cell(CELLS[0], "done"))
+        sweep.report(0, SweepCell(CELLS[0], "done"))
         raise KeyboardInterrupt
     assert record(tmp_path)["finished"] is None
     assert [cell["state"] for cell in record(tmp_path)["cells"]] == ["done", "open", "open"]

@@ -17,8 +17,8 @@ from mapsr.networks import (
 from mapsr.progress import Quiet
 from mapsr.training import (
     Checkpoint,
-    Circumstances,
     LabelledScenes,
+    TrainContext,
     TrainingSettings,
     identity_of,
     train_network,
@@ -71,7 +71,7 @@ def train(
             raise Killed
 
     built = network.build(3, CLASSES, seed=seed)
-    where = Circumstances(
+    where = TrainContext(
         checkpoint=Checkpoint(folder / "checkpoints", identity or identity_of(settings)),
         device=torch.device("cpu"),
         precision="32-true",

@@ -14,7 +14,7 @@ LOT_WIDTH, LOT_DEPTH = 22.0, 26.0
 
 
 class Roof(IntEnum):
-    """What a building is covered with; 0 is no building."""
+    """What a building is covered with; 0 is none."""
 
     NONE = 0
     RED = 1

@@ -1,0 +1,49 @@
+"""Keys of the command line: which of them hold text, and what they were called before."""
+
+from collections.abc import Callable, Sequence
+from typing import get_args
+
+from mapsr.settings import CHOICES, keys_of
+
+RENAMED = {
+    "trainer.accelerator": "compute.device",
+    "trainer.precision": "compute.precision",
+    "engine.batch": "compute.batch",
+    "engine.memory_mib": "compute.memory_mib",
+    "trainer": "compute",
+}
+"""Keys of earlier versions and what they are called now; to be removed with version 0.3."""
+
+
+def current(overrides: Sequence[str], tell: Callable[[str], None]) -> list[str]:
+    """Give overrides of earlier versions their present names.
+
+    Args:
+        overrides: as key=value.
+        tell: takes a line for each that was renamed.
+    """
+    found = []
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if equals and key in RENAMED:
+            tell(f"{key}= is called {RENAMED[key]}= now")
+            override = f"{RENAMED[key]}={value}"
+        found.append(override)
+    return found
+
+
+def is_text(key: str) -> bool:
+    """Tell whether a key of a command, or of a choice of a group, holds text."""
+    from mapsr.experiment import RunSettings
+
+    group, _, rest = key.partition(".")
+    if not rest:
+        own = keys_of(RunSettings)
+        return key in own and _holds_text(own[key].type)
+    kinds = CHOICES.get(group, {}).values()
+    fields = (kind.__dataclass_fields__.get(rest) for kind in kinds)  # type: ignore[attr-defined]
+    return any(field is not None and _holds_text(field.type) for field in fields)
+
+
+def _holds_text(kind: object) -> bool:
+    return kind is str or str in get_args(kind)

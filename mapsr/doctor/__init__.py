@@ -1,0 +1,1 @@
+"""What will work: of this machine and its weights, or of given rasters."""

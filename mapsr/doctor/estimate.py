@@ -1,0 +1,156 @@
+"""What a map will cost: chips, memory, disk and time."""
+
+from collections.abc import Iterator, Sequence
+
+from mapsr.doctor.measure import Cost, measure
+from mapsr.errors import MapsrError, WeightsError
+from mapsr.findings import Finding, duration, pixels, volume
+from mapsr.geo import ImageInfo, MosaicReader, WindowSettings, spans
+from mapsr.legends import load_legend
+from mapsr.mapping import MapPlan
+from mapsr.mapping.engines import cache_mib
+from mapsr.methods import FittedMethod, ImageFacts
+from mapsr.methods.method import FitWork
+from mapsr.region import MapSettings
+
+_MIB = 1 << 20
+_LABEL_BYTES = 6
+"""Disk for each pixel of a label map: units with their seams, a plain copy, the map."""
+_FLOAT_BYTES = 12
+"""Disk for each pixel of a band of floats: the same three, at 4 bytes."""
+
+
+def work_findings(
+    infos: Sequence[ImageInfo],
+    settings: MapSettings,
+    facts: ImageFacts,
+    fitted: FittedMethod | None,
+    *,
+    timing: bool,
+) -> Iterator[Finding]:
+    """Say how much work a map is.
+
+    Args:
+        infos: of the images that can be used, at least one.
+        settings: of the command.
+        facts: how the images are read.
+        fitted: the method; None: it is fitted first.
+        timing: score a chip to measure time and memory.
+    """
+    try:
+        sizes = _sizes(infos, settings, facts)
+    except MapsrError as error:
+        yield Finding("mosaic", "the images make none", str(error))
+        return
+    windows = settings.windows
+    chips = sum(_chips(size, windows) for size in sizes)
+    units = sum(len(MapPlan(size, windows)) for size in sizes)
+    text = (
+        f"{chips} of {windows.chip} px, overlapping by {windows.overlap}, in {units} work unit(s)"
+    )
+    yield Finding("chips", text)
+    yield _disk(sizes, settings)
+    cost = None
+    if timing:
+        try:
+            cost = measure(infos, settings, facts, fitted)
+        except WeightsError as error:
+            yield Finding("weights", "what was chosen needs some that are not here", str(error))
+        except MapsrError as error:
+            yield Finding("time", "no chip can be scored", str(error))
+        else:
+            if cost is None:
+                yield Finding("time", "not measured: no chip with data was found")
+    blocks = cache_mib(info.strip_mib(windows.chip) for info in infos)
+    yield _memory(sizes, settings, cost, blocks)
+    if cost is not None:
+        work = FitWork(0, 0) if fitted else cost.method.work(_fit_chips(infos, windows))
+        if work.chips and cost.program_mib is not None:
+            yield _fit_memory(cost, work, settings)
+        yield _time(cost, chips, work, settings)
+
+
+def _sizes(
+    infos: Sequence[ImageInfo], settings: MapSettings, facts: ImageFacts
+) -> list[tuple[int, int]]:
+    """Height and width of each map."""
+    if settings.mosaic:
+        grid = MosaicReader(infos, facts.bands, 1.0).grid
+        return [(grid.height, grid.width)]
+    return [(info.grid.height, info.grid.width) for info in infos]
+
+
+def _chips(size: tuple[int, int], windows: WindowSettings) -> int:
+    return len(spans(size[0], windows)) * len(spans(size[1], windows))
+
+
+def _fit_chips(infos: Sequence[ImageInfo], windows: WindowSettings) -> int:
+    """Chips without overlap that the images are cut into."""
+    grids = (info.grid for info in infos)
+    return sum(-(-one.height // windows.chip) * -(-one.width // windows.chip) for one in grids)
+
+
+def _disk(sizes: Sequence[tuple[int, int]], settings: MapSettings) -> Finding:
+    area = sum(height * width for height, width in sizes)
+    classes = len(load_legend(settings.legend.target))
+    floats = settings.confidence + classes * settings.scores
+    need = area * (_LABEL_BYTES + _FLOAT_BYTES * floats)
+    text = f"about {volume(need)} beside the map while it is made, for {pixels(area)}"
+    return Finding("disk", text)
+
+
+def _memory(
+    sizes: Sequence[tuple[int, int]], settings: MapSettings, cost: Cost | None, blocks_mib: int
+) -> Finding:
+    windows, batch = settings.windows, settings.compute.batch
+    workers = settings.engine.parallel(settings.compute.find()).workers
+    reach = windows.unit + windows.chip
+    area = max(min(height, reach) * min(width, reach) for height, width in sizes)
+    sums = 4 * area * len(load_legend(settings.legend.target))
+    fixed = sums + blocks_mib * _MIB
+    rest = f"{volume(sums)} for the sums of a unit, {blocks_mib} MiB for blocks of files"
+    if cost is None or cost.memory_mib is None or cost.program_mib is None:
+        return Finding("memory", f"{workers} worker(s) x a chip (not measured), {rest}")
+    program = cost.program_mib * _MIB
+    chip = cost.memory_mib * _MIB * batch
+    text = (
+        f"about {volume(workers * chip + fixed + program)}: {workers} worker(s) x "
+        f"{volume(chip)}, {rest}, {volume(program)} for the program and its model"
+    )
+    if cost.device_mib is not None:
+        text += f"; on each CUDA device about {volume(cost.device_mib * _MIB * batch)} a worker"
+    return Finding("memory", text)
+
+
+def _fit_memory(cost: Cost, work: FitWork, settings: MapSettings) -> Finding:
+    """What fitting takes; it is over before mapping begins."""
+    room = settings.compute.memory_mib
+    kept = min(room, work.chips * cost.features_mib)
+    need = (cost.program_mib or 0) + (cost.memory_mib or 0) + kept + work.memory_mib
+    text = (
+        f"about {volume(need * _MIB)} before that, to fit {work.words}: {volume(kept * _MIB)} of "
+        f"features (at most compute.memory_mib={room}), {volume(work.memory_mib * _MIB)} for "
+        "samples of them, and the program"
+    )
+    return Finding("memory", text)
+
+
+def _time(cost: Cost, chips: int, work: FitWork, settings: MapSettings) -> Finding:
+    speed = settings.engine.parallel(settings.compute.find()).speed
+    scoring = chips * cost.seconds / min(speed, chips)
+    fitting = 0.0
+    if work.chips and work.passes and cost.features_mib:
+        # a further pass finds the features that were kept
+        kept = min(work.chips, int(settings.compute.memory_mib / cost.features_mib))
+        seen = work.passes * work.chips - (work.passes - 1) * kept
+        fitting = seen * cost.encode_seconds
+    text = (
+        f"about {duration(fitting + scoring)}: {chips} chip(s) of {duration(cost.seconds)}, "
+        f"{speed} at once"
+    )
+    if fitting:
+        text += f", and {duration(fitting)} to see {work.chips} chip(s) that {work.words} are "
+        text += "fitted on"
+    elif work.passes is None:
+        text += f", after {work.words} is fitted, whose time is not known beforehand"
+    return Finding("time", text)

@@ -1,0 +1,199 @@
+"""What one chip takes: it is really scored."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+
+from mapsr.data import Chip
+from mapsr.doctor.machine import needed_weights
+from mapsr.errors import WeightsError
+from mapsr.geo import ImageInfo, ImageReader, Window, WindowSettings, spans
+from mapsr.legends import Legends
+from mapsr.methods import FittedMethod, ImageFacts, Method
+from mapsr.region import MapSettings
+from mapsr.tracking.record import peak_memory_mib
+from mapsr.upsample import PixelFeatures
+from mapsr.weights import REGISTRY, locate
+
+_MIB = 1 << 20
+_WARM_PX = 64
+"""Side of the chip that is scored first, so that loading code is not measured."""
+_PLACES = (0.5, 0.25, 0.75)
+"""Where along a side a chip is looked for: in the middle first."""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one chip takes.
+
+    Attributes:
+        method: that was measured.
+        seconds: to read and score it, on one core where there is no other device.
+        encode_seconds: to compute its features, with all of torch's threads; 0 without features.
+        program_mib: what the program has with its model, before a chip; None as below.
+        memory_mib: while it is scored, beyond what the program has; None where it can't be told.
+        features_mib: what fitting keeps of it between its passes.
+        device_mib: the same on a CUDA device; None without one.
+    """
+
+    method: Method
+    seconds: float
+    encode_seconds: float
+    program_mib: float | None
+    memory_mib: float | None
+    features_mib: float
+    device_mib: float | None
+
+
+def measure(
+    infos: Sequence[ImageInfo],
+    settings: MapSettings,
+    facts: ImageFacts,
+    fitted: FittedMethod | None = None,
+) -> Cost | None:
+    """Score one chip of the first image that has one with data.
+
+    A method that is not fitted yet takes arbitrary values in place of a fit. On the CPU the chip is
+    scored in one thread, as the workers do. Weights are not downloaded.
+
+    Args:
+        infos: of the images.
+        settings: of the command.
+        facts: how the images are read.
+        fitted: the method, where it is given.
+
+    Returns:
+        What it took; None where no chip with data was found.
+
+    Raises:
+        WeightsError: weights are absent or damaged.
+        ConfigError: the images have too few bands, or the method can't be measured.
+        RasterError: the image can't be read.
+    """
+    require_weights(settings, fitted)
+    found = None
+    for info in infos[: len(_PLACES)]:
+        reader = ImageReader(info, facts.bands, facts.scale)
+        found = _chip(reader, settings.windows)
+        if found is not None:
+            break
+    if found is None:
+        return None
+    method = _method(settings, facts, fitted)
+    method.score([_cut(found)])
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        _restart_peaks()
+        before, begin = _memory_now_mib(), time.perf_counter()
+        reader.read(found.window)
+        for layer in method.score([found]).values():
+            layer.cpu()  # waits for the device
+        seconds = time.perf_counter() - begin
+        peak = _peak_mib()
+    finally:
+        torch.set_num_threads(threads)
+    memory = None if peak is None or before is None else max(0.0, peak - before)
+    cuda = torch.cuda.is_initialized()
+    device = torch.cuda.max_memory_allocated() / _MIB if cuda else None
+    # after the memory: what it frees would be taken up again
+    encode_seconds, size = _encoded(method, found)
+    return Cost(method, seconds, encode_seconds, before, memory, size, device)
+
+
+def _encoded(method: Method, chip: Chip) -> tuple[float, float]:
+    """Seconds and MiB of a chip's features; nothing where the method has none."""
+    extractor = method.features_from
+    if extractor is None:
+        return 0.0, 0.0
+    extractor([_cut(chip)], remember=False)  # wakes torch's threads
+    begin = time.perf_counter()
+    features = extractor([chip], remember=False)
+    if torch.cuda.is_initialized():
+        torch.cuda.synchronize()
+    return time.perf_counter() - begin, _size_mib(features)
+
+
+def _method(settings: MapSettings, facts: ImageFacts, fitted: FittedMethod | None) -> Method:
+    """The method that is asked for, ready to score."""
+    runtime = settings.runtime()
+    if fitted is not None:
+        return fitted.build(runtime)
+    legends = Legends.load(settings.legend)
+    method = settings.build(runtime, legends.target)
+    method.stand_in(legends.coarse, facts)
+    return method
+
+
+def require_weights(settings: MapSettings, fitted: FittedMethod | None) -> None:
+    """Raise WeightsError where weights are absent, rather than download them."""
+    parts = fitted.parts if fitted else settings
+    names = parts.used if not fitted else [name for name in parts.used if name != "network"]
+    for name in filter(None, (needed_weights(getattr(parts, group)) for group in names)):
+        if name in REGISTRY and locate(name, settings.weights_folder) is None:
+            raise WeightsError(
+                f"`mapsr weights fetch {name}` fetches {name}; without any weights, "
+                "backbone=texture upsampler=bilateral works."
+            )
+
+
+def _chip(reader: ImageReader, windows: WindowSettings) -> Chip | None:
+    """The chip with the most data among a few, from the middle outwards; None: all are empty."""
+    best: Chip | None = None
+    rows, columns = (spans(side, windows) for side in (reader.grid.height, reader.grid.width))
+    for down in _PLACES:
+        for along in _PLACES:
+            row, high = rows[int(down * len(rows))]
+            column, wide = columns[int(along * len(columns))]
+            window = Window(row, column, high, wide)
+            image, valid = (torch.from_numpy(array) for array in reader.read(window))
+            if valid.sum() > (best.valid.sum() if best else 0):
+                best = Chip(reader.info.path.stem, window, image, valid, None, None)
+            if valid.all():
+                return best
+    return best
+
+
+def _cut(chip: Chip) -> Chip:
+    """The first corner of a chip."""
+    image, valid = chip.image[:, :_WARM_PX, :_WARM_PX], chip.valid[:_WARM_PX, :_WARM_PX]
+    window = Window(chip.window.row, chip.window.col, *valid.shape)
+    return replace(chip, window=window, image=image, valid=valid)
+
+
+def _size_mib(features: PixelFeatures) -> float:
+    return (features.tokens.nbytes + features.operator.nbytes) / _MIB
+
+
+def _restart_peaks() -> None:
+    """Let the peak of the memory start again, where the system can do that."""
+    if torch.cuda.is_initialized():
+        torch.cuda.reset_peak_memory_stats()
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:
+        return  # the peak is then that of the whole process: too much rather than too little
+
+
+def _memory_now_mib() -> float | None:
+    try:
+        return _status_mib("VmRSS")
+    except OSError:
+        return None
+
+
+def _peak_mib() -> float | None:
+    try:
+        return _status_mib("VmHWM")
+    except OSError:
+        return peak_memory_mib()
+
+
+def _status_mib(key: str) -> float:
+    """A number of /proc/self/status, which is in KiB."""
+    lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
+    (line,) = (line for line in lines if line.startswith(f"{key}:"))
+    return int(line.split()[1]) / 1024

@@ -1,0 +1,218 @@
+"""A fitted method as a file: one format for all, with what it takes to apply it elsewhere."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from mapsr.errors import FittedError, MapsrError
+from mapsr.files import whole_file
+from mapsr.geo import WindowSettings
+from mapsr.legends import LandClass, Legend
+from mapsr.methods.earlier import upgraded
+from mapsr.methods.method import ImageFacts, Method, State, Task
+from mapsr.methods.parts import MethodParts, Runtime
+from mapsr.settings import Plain, chosen, plain
+from mapsr.weights import sha256_of
+
+FILE = "fitted.safetensors"
+"""Its name in a folder of a run or of maps."""
+SUFFIX = ".fitted.safetensors"
+"""How its name ends beside a map."""
+VERSION = 3
+"""Of the format; 1 and 2 held prompts alone."""
+
+Weights = Mapping[str, Mapping[str, str] | None]
+
+
+@dataclass(frozen=True)
+class FittedMethod:
+    """A fitted method with all that it takes to apply it elsewhere; may be sent elsewhere.
+
+    Attributes:
+        parts: the settings that it was fitted with.
+        target: legend of its maps.
+        crosswalk: name of the crosswalk that its labels went through.
+        image: what images it wants.
+        windows: chips and work units that it was fitted for.
+        weights: of each part that began with published weights, their name and SHA-256.
+        state: what the fit came to.
+        about: what it was fitted on, where it was fitted for maps; None in a run.
+        sha256: of its file; "" where it has none yet.
+    """
+
+    parts: MethodParts
+    target: Legend
+    crosswalk: str
+    image: ImageFacts
+    windows: WindowSettings
+    weights: Weights
+    state: State
+    about: Plain | None = None
+    sha256: str = field(default="", compare=False)
+
+    @staticmethod
+    def of(
+        method: Method, parts: MethodParts, task: Task, windows: WindowSettings
+    ) -> "FittedMethod":
+        """Describe a method that was just fitted."""
+        return FittedMethod(
+            parts=parts.only_used(),
+            target=task.coarse.target,
+            crosswalk=task.coarse.name,
+            image=task.image,
+            windows=windows,
+            weights=method.weights,
+            state=method.state(),
+        )
+
+    def build(self, runtime: Runtime) -> Method:
+        """Build the method on a device.
+
+        Raises:
+            WeightsError: weights are absent or damaged.
+            FittedError: the weights found here are not those that it was fitted with, or what was
+                fitted is not whole.
+        """
+        method = self.parts.build(runtime, self.target)
+        for name, known in self.weights.items():
+            found = method.weights.get(name, known)
+            if (found or {}).get("sha256") != (known or {}).get("sha256"):
+                raise FittedError(
+                    f"The {name}'s weights here ({_shown(found)}) are not those that the method "
+                    f"was fitted with ({_shown(known)}): fit it again, or fetch those weights."
+                )
+        method.load(self.state)
+        return method
+
+    def adjusted(self, parts: Mapping[str, Any], windows: WindowSettings) -> "FittedMethod":
+        """The same fit, applied with other parts that may be changed, and other windows."""
+        return replace(self, parts=replace(self.parts, **parts), windows=windows)
+
+    def save(self, path: Path) -> "FittedMethod":
+        """Write it, whole or not at all, and return it with the file's hash.
+
+        Raises:
+            OSError: the file can't be written.
+        """
+        about = {
+            "version": VERSION,
+            "kind": plain(self.parts.method)["kind"],
+            "legend": asdict(self.target) | {"nodata": sorted(self.target.nodata)},
+            "crosswalk": self.crosswalk,
+            "image": asdict(self.image),
+            "settings": self.parts.plain() | {"windows": plain(self.windows)},
+            "weights": {name: known and dict(known) for name, known in self.weights.items()},
+            "facts": self.state.facts,
+            "about": self.about,
+        }
+        tensors = {k: v.detach().cpu().contiguous() for k, v in self.state.tensors.items()}
+        with whole_file(path) as temporary:
+            mode = temporary.stat().st_mode
+            save_file(tensors, temporary, metadata={"mapsr": json.dumps(about)})
+            temporary.chmod(mode)  # the library replaces the file, readable by its owner alone
+        return replace(self, sha256=sha256_of(path))
+
+
+def find_fitted(path: Path) -> Path:
+    """Find the file that a path stands for: itself, or the one in a folder of a run or of maps.
+
+    Raises:
+        FittedError: there is none, or a folder holds several.
+    """
+    if path.is_file():
+        return path
+    if path.is_dir():
+        if (path / FILE).is_file():
+            return path / FILE
+        beside = sorted(path.glob(f"*{SUFFIX}"))
+        if len(beside) > 1:
+            listed = ", ".join(one.name for one in beside[:3])
+            raise FittedError(
+                f"{path} holds {len(beside)} fitted methods ({listed}, ...), expected one: name "
+                "the file."
+            )
+        earlier = [*beside, path / "prompts.safetensors"]
+        found = next((one for one in earlier if one.is_file()), None)
+        if found:
+            return found
+        raise FittedError(
+            f"There is no fitted method in {path} ({FILE}): give the folder of a finished run or "
+            "of maps, or the file."
+        )
+    # as files of prompts were called before
+    renamed = path.with_name(path.name.replace("prompts.safetensors", FILE))
+    if renamed != path and renamed.is_file():
+        return renamed
+    raise FittedError(
+        f"There is no file or folder {path}: give the folder of a finished run or of maps, or a "
+        f"file such as {FILE}."
+    )
+
+
+def load_fitted(path: Path) -> FittedMethod:
+    """Read a fitted method: of a run folder, of a folder of maps, or a file.
+
+    Raises:
+        FittedError: nothing is there, it can't be read or is damaged, is of a newer version of
+            mapsr, or of a method that is not known here.
+    """
+    file = find_fitted(path)
+    about, tensors = _read(file)
+    about = upgraded(about, file)
+    try:
+        settings = about["settings"]
+        return FittedMethod(
+            parts=MethodParts.from_plain(settings),
+            target=_legend(about["legend"]),
+            crosswalk=about["crosswalk"],
+            image=ImageFacts(**about["image"]),
+            windows=chosen("windows", settings["windows"]),
+            weights=about["weights"],
+            state=State(tensors, about["facts"]),
+            about=about["about"],
+            sha256=sha256_of(file),
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, MapsrError) as error:
+        reason = f"'{error.args[0]}' is missing" if isinstance(error, KeyError) else str(error)
+        raise FittedError(
+            f"{file} can't be used: what it says of its method is not whole ({reason}). It is "
+            "damaged, or needs a plug-in that is not here."
+        ) from error
+
+
+def _read(file: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+    try:
+        with safe_open(file, framework="pt") as opened:
+            about = json.loads((opened.metadata() or {}).get("mapsr", "null"))
+            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, ValueError) as error:
+        raise FittedError(
+            f"{file} is not a readable safetensors file ({error}): fit the method again."
+        ) from error
+    if not isinstance(about, dict) or "version" not in about:
+        raise FittedError(f"{file} does not hold a fitted method of mapsr.")
+    if not isinstance(about["version"], int) or about["version"] > VERSION:
+        raise FittedError(
+            f"{file} has version {about['version']} of the format, this mapsr reads up to "
+            f"{VERSION}: update mapsr, or fit the method again."
+        )
+    return about, tensors
+
+
+def _legend(values: Plain) -> Legend:
+    fields = dict(values)
+    classes = tuple(
+        LandClass(one["code"], one["name"], tuple(one["color"]), one["target"])
+        for one in fields.pop("classes")
+    )
+    return Legend(classes=classes, nodata=frozenset(fields.pop("nodata")), **fields)
+
+
+def _shown(weights: Mapping[str, str] | None) -> str:
+    return f"{weights['name']} {weights['sha256'][:12]}" if weights else "none"

@@ -1,0 +1,133 @@
+"""Chips as features and labels to fit on."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from mapsr.data import Chip
+from mapsr.errors import DataError, PromptError
+from mapsr.legends import NODATA, Crosswalk
+from mapsr.legends.outputs import lookup
+from mapsr.methods.extractor import FeatureExtractor, batches
+from mapsr.methods.parts import Runtime
+from mapsr.progress import Progress
+from mapsr.upsample import PixelFeatures
+
+
+class ChipMaterial:
+    """Features and labels of chips, for ways of making prompts; see `mapsr.prompts.Material`.
+
+    Args:
+        extractor: gives features, and remembers them for a second pass.
+        chips: read one by one, each time they are needed.
+        coarse: from the coarse product to the target classes.
+        runtime: where the work is done.
+        seed: of the pixels that are drawn, and of their order.
+        progress: shows the work.
+    """
+
+    def __init__(
+        self,
+        extractor: FeatureExtractor,
+        chips: Sequence[Chip],
+        coarse: Crosswalk,
+        runtime: Runtime,
+        seed: int,
+        progress: Progress,
+    ) -> None:
+        self.names = coarse.target.names
+        self.table = coarse.table
+        self.dim = extractor.encoder.dim
+        self.device = runtime.device
+        self.precision = runtime.precision
+        self.seed = seed
+        self.watch = runtime.watch
+        self._extractor = extractor
+        self._chips = chips
+        self._batch = runtime.batch
+        self._progress = progress
+
+    def __len__(self) -> int:
+        return len(self._chips)
+
+    def batches(self, labels: str, what: str) -> Iterator[tuple[PixelFeatures, Tensor]]:
+        """Yield all chips in order, neighbouring ones of one size together.
+
+        Raises:
+            DataError: a scene has not the labels.
+        """
+        chips = self._progress.track(self._chips, what, len(self._chips))
+        for batch in batches(chips, self._batch):
+            features = self._extractor(batch)
+            yield features, padded(torch.stack([self._read(c, labels) for c in batch]), features)
+
+    def sample(self, pixels: int, labels: str) -> tuple[Tensor, Tensor]:
+        """Draw labelled pixels evenly from the chips.
+
+        Raises:
+            PromptError: there is no labelled pixel.
+            DataError: a scene has not the labels.
+        """
+        share = -(-pixels // len(self._chips))
+        features: list[Tensor] = []
+        found: list[Tensor] = []
+        for some, planes in self.batches(labels, "features"):
+            for part, plane in enumerate(planes):
+                flat = plane.flatten()
+                choices = (flat != NODATA).nonzero()[:, 0]
+                generator = torch.Generator().manual_seed(self.seed * 1_000_003 + len(found))
+                order = torch.randperm(len(choices), generator=generator)[:share]
+                drawn = choices[order.to(choices.device)]
+                features.append(some.select(part).at(drawn)[0])
+                found.append(flat[drawn])
+        every = torch.cat(found)
+        if len(every) == 0:
+            raise PromptError(
+                "No pixel of the scenes to fit on has a coarse label of a target class: check the "
+                "coarse product, legend.coarse and legend.crosswalk."
+            )
+        return torch.cat(features), every
+
+    def _read(self, chip: Chip, labels: str) -> Tensor:
+        if labels == "truth":
+            return truth_labels(chip)
+        table = self.table if labels == "target" else tuple(range(len(self.table)))
+        return coarse_labels(chip, table)
+
+
+def coarse_labels(chip: Chip, table: Sequence[int]) -> Tensor:
+    """Coarse labels of a chip through a table.
+
+    Args:
+        chip: whose labels are wanted.
+        table: what each class of the product becomes, 255 for none.
+
+    Returns:
+        (H, W) uint8, 255 where the product or the image has no data.
+
+    Raises:
+        DataError: the scene has no coarse product.
+    """
+    if chip.coarse is None:
+        raise DataError(f"Scene '{chip.scene}' has no coarse product to fit on.")
+    return torch.where(chip.valid, lookup(table, chip.coarse), NODATA)
+
+
+def truth_labels(chip: Chip) -> Tensor:
+    """Truth of a chip, (H, W) uint8, 255 where it or the image has no data.
+
+    Raises:
+        DataError: the scene has no truth.
+    """
+    if chip.truth is None:
+        raise DataError(f"Scene '{chip.scene}' has no truth to take prompts from.")
+    return torch.where(chip.valid, chip.truth, NODATA)
+
+
+def padded(labels: Tensor, features: PixelFeatures) -> Tensor:
+    """Carry (B, H, W) uint8 labels to the padded plane, int64, 255 on the padding."""
+    height, width = features.size
+    add = (0, width - labels.shape[2], 0, height - labels.shape[1])
+    plane = torch.nn.functional.pad(labels, add, value=NODATA)
+    return plane.long().to(features.tokens.device)

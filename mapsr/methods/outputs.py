@@ -1,0 +1,75 @@
+"""What the outputs of a network stand for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from mapsr.errors import ConfigError
+from mapsr.legends import NODATA, Crosswalk
+from mapsr.legends.outputs import best_of_class
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """What the outputs of a network stand for.
+
+    Attributes:
+        learned: for each class of the labels the output that it is learned as, 255 for none.
+        targets: for each output the index of its target class, 255 for none.
+        classes: names of the target classes.
+    """
+
+    learned: tuple[int, ...]
+    targets: tuple[int, ...]
+    classes: tuple[str, ...]
+
+    def scores(self, logits: torch.Tensor) -> torch.Tensor:
+        """Probabilities of the target classes.
+
+        Args:
+            logits: (B, outputs, H, W).
+
+        Returns:
+            (B, C, H, W) float32: of each class the largest among the outputs that stand for it, so
+            that the class of the largest is the most probable output's; outputs that stand for
+            none are left aside, and a class that no output stands for has -inf.
+        """
+        logits = logits.float()
+        aside = torch.tensor([target == NODATA for target in self.targets], device=logits.device)
+        probabilities = logits.masked_fill(aside.view(1, -1, 1, 1), -torch.inf).softmax(1)
+        return best_of_class(probabilities, self.targets, len(self.classes))
+
+
+def outputs_of(
+    coarse: Crosswalk, skip: Sequence[str] | None, *, truth: bool, background: bool
+) -> Outputs:
+    """Say what the outputs of a network are.
+
+    Args:
+        coarse: from the product to the target classes.
+        skip: names of classes of the product that get no output, where the outputs are the
+            product's own classes; None: they are target classes.
+        truth: it learns from the truth's labels rather than the product's.
+        background: one more output, before the others, that is never learned and never wins.
+
+    Raises:
+        ConfigError: no class is left to learn.
+    """
+    classes = coarse.target.names
+    if skip is not None:
+        kept = [k for k, name in enumerate(coarse.source.names) if name not in skip]
+        targets = [coarse.table[k] for k in kept]
+        learned = [kept.index(k) if k in kept else NODATA for k in range(len(coarse.source))]
+    else:
+        targets = list(range(len(classes)))
+        learned = targets if truth else list(coarse.table)
+    if all(target == NODATA for target in targets):
+        raise ConfigError(
+            "No class of the product that gets an output stands for a target class: shorten "
+            "method.skip, or choose another legend.crosswalk."
+        )
+    if background:
+        targets = [NODATA, *targets]
+        learned = [NODATA if one == NODATA else one + 1 for one in learned]
+    return Outputs(tuple(learned), tuple(targets), classes)

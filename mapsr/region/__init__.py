@@ -1,0 +1,7 @@
+"""One region: its images mapped with a method that is given, or fitted on a coarse product."""
+
+from mapsr.region.images import Image, Images, find_images
+from mapsr.region.maps import Mapped, Region, map_region
+from mapsr.region.settings import MapSettings
+
+__all__ = ["Image", "Images", "MapSettings", "Mapped", "Region", "find_images", "map_region"]

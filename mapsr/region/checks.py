@@ -1,0 +1,98 @@
+"""Which images fit together, and where their maps go."""
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+from mapsr.errors import ConfigError, RasterError
+from mapsr.geo import ImageInfo
+from mapsr.methods import ImageFacts
+from mapsr.region.images import Image, Images
+from mapsr.region.settings import MapSettings
+
+_BYTE_SCALE = 255.0
+
+
+def usable(images: Images, settings: MapSettings, facts: ImageFacts | None) -> Images:
+    """Give a reason to images that don't fit: too few bands, or values of another type.
+
+    Args:
+        images: that were found.
+        settings: of the command.
+        facts: what images a fitted method wants; None: those that the first one is like.
+    """
+    first = next((image.info for image in images.every if image.info), None)
+    if first is None:
+        return images
+    need = settings.bands or (facts and facts.bands) or first.bands
+    kind = (facts and facts.dtype) or first.dtype
+    fitting = (_fitting(one, need, kind, settings.scale) for one in images.every)
+    return replace(images, every=tuple(fitting))
+
+
+def scale_of(info: ImageInfo, scale: float | None) -> float:
+    """The raw value that becomes 1, for images that a method is fitted on.
+
+    Raises:
+        ConfigError: the values are not bytes and the scale is not given.
+    """
+    if scale is None and info.dtype != "uint8":
+        raise ConfigError(
+            f"{info.path} holds {info.dtype} values; say which one becomes 1: scale=10000 for "
+            "reflectance in ten-thousandths, scale=1 for values in [0, 1], scale=65535 for the "
+            "whole range of uint16."
+        )
+    return scale or _BYTE_SCALE
+
+
+def out_paths(images: Images, settings: MapSettings) -> dict[Path, Path]:
+    """The map of each image by the image's path; with ``mosaic``, one for all.
+
+    Raises:
+        ConfigError: ``out`` is not a file name for one map or not a folder for several, is an image
+            itself, or two images would have the same map.
+    """
+    out = Path(settings.out)
+    if settings.mosaic or images.single:
+        if images.single and out.is_dir():
+            out = out / f"{images.every[0].path.stem}.tif"
+        if out.suffix.lower() not in (".tif", ".tiff"):
+            raise ConfigError(f"out={out} is one map, expected a name that ends in .tif.")
+        paths = {image.path: out for image in images.every}
+    else:
+        if out.is_file() or out.suffix.lower() in (".tif", ".tiff"):
+            raise ConfigError(
+                f"out={out} is one file, but image={settings.image} may name several rasters: "
+                "give a folder, or set mosaic=true."
+            )
+        paths = {image.path: out / f"{image.path.stem}.tif" for image in images.every}
+        path, times = Counter(paths.values()).most_common(1)[0]
+        if times > 1:
+            raise ConfigError(
+                f"{times} images would have the map {path}: rename them, or map them in turn."
+            )
+    inputs = {image.path.resolve(): "the image" for image in images.every}
+    inputs |= {image.coarse.resolve(): "the product" for image in images.every if image.coarse}
+    for path in paths.values():
+        if what := inputs.get(path.resolve()):
+            raise ConfigError(f"out={path} is {what} itself; choose another path.")
+    return paths
+
+
+def _fitting(image: Image, bands: int, dtype: str, scale: float | None) -> Image:
+    info = image.info
+    if info is None:
+        return image
+    if info.bands < bands:
+        error = RasterError(
+            f"{info.path} has {info.bands} band(s), expected at least {bands}: give images with "
+            "these bands, or fit a method on fewer (bands=)."
+        )
+        return replace(image, error=error)
+    if info.dtype != dtype and scale is None:
+        error = RasterError(
+            f"{info.path} holds {info.dtype} values, the others {dtype}: say which value of "
+            "these images becomes 1 (scale=), or map them apart."
+        )
+        return replace(image, error=error)
+    return image

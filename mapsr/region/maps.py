@@ -1,0 +1,150 @@
+"""Map a region: any rasters, with a method that is given or fitted on a coarse product."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from mapsr.errors import MapsrError
+from mapsr.mapping import (
+    Engine,
+    MapOptions,
+    MapRequest,
+    Output,
+    Report,
+    map_rasters,
+    open_engine,
+)
+from mapsr.methods import FittedMethod, Method, find_fitted, load_fitted
+from mapsr.methods.fitted import FILE, SUFFIX
+from mapsr.progress import Progress
+from mapsr.region.checks import out_paths, usable
+from mapsr.region.fit import fit_region
+from mapsr.region.images import Image, Images, find_images
+from mapsr.region.settings import MapSettings, adjusted, check_given
+
+
+@dataclass(frozen=True)
+class Mapped:
+    """What became of one image, or of the mosaic.
+
+    Attributes:
+        image: what was mapped.
+        out: its map.
+        error: why there is none, else None.
+        fresh: made now; False: the same command had made it before.
+    """
+
+    image: Path
+    out: Path | None
+    error: MapsrError | None
+    fresh: bool = True
+
+
+@dataclass(frozen=True)
+class Region:
+    """What became of a region.
+
+    Attributes:
+        fitted: file of the method that was used.
+        fresh: the method was fitted now; False: it was given, or fitted before.
+        mapped: what became of each image, or of the mosaic and the images missing in it.
+    """
+
+    fitted: Path
+    fresh: bool
+    mapped: tuple[Mapped, ...]
+
+
+def map_region(settings: MapSettings, given: Collection[str], progress: Progress) -> Region:
+    """Load or fit a method, and map images with it.
+
+    Args:
+        settings: of the command.
+        given: keys that the user set.
+        progress: shows the work.
+
+    Raises:
+        ConfigError: an output can't be, or a key has no say with the given method.
+        MapsrError: nothing can be mapped, for whatever reason.
+    """
+    images = find_images(settings.image, Path(settings.coarse) if settings.coarse else None)
+    outs = out_paths(images, settings)  # a bad one should be known before anything is fitted
+    if images.single and (error := images.every[0].error):
+        raise error
+    live: Method | None = None
+    if settings.fitted:
+        path, fresh = find_fitted(Path(settings.fitted)), False
+        fitted = given_method(settings, given)
+        images = usable(images, settings, fitted.image)
+    else:
+        path = _fitted_path(images, settings, outs)
+        images = usable(images, settings, None)
+        fitted, live = fit_region(images, settings, path, progress)
+        fresh = live is not None
+    return Region(path, fresh, _map(images, settings, fitted, live, outs, progress))
+
+
+def given_method(settings: MapSettings, given: Collection[str]) -> FittedMethod:
+    """Load the method that the settings name, with what may still be changed of it.
+
+    Raises:
+        FittedError: it can't be loaded.
+        ConfigError: a key that was given has no say any more.
+    """
+    source = str(settings.fitted)
+    fitted = load_fitted(Path(source))
+    check_given(fitted, source, given)
+    return adjusted(fitted, settings, given)
+
+
+def _map(
+    images: Images,
+    settings: MapSettings,
+    fitted: FittedMethod,
+    live: Method | None,
+    outs: dict[Path, Path],
+    progress: Progress,
+) -> tuple[Mapped, ...]:
+    """Map the images that can be used; the others are reported."""
+    failed = [Mapped(i.path, None, i.error) for i in images.every if i.error is not None]
+    good = [image for image in images.every if image.error is None]
+    if not good:
+        return tuple(failed)
+    options = _options(settings)
+    requests = _requests(good, settings, outs)
+    engine: Engine = open_engine(fitted, settings.engine, settings.runtime(), options.outputs, live)
+    reports: list[Report] = map_rasters(fitted, requests, engine, progress, options)
+    names = [Path(settings.image)] if settings.mosaic else [image.path for image in good]
+    done = [
+        Mapped(name, report.job.out, report.error, report.fresh)
+        for name, report in zip(names, reports, strict=True)
+    ]
+    return tuple(done + failed)
+
+
+def _requests(good: list[Image], settings: MapSettings, outs: dict[Path, Path]) -> list[MapRequest]:
+    infos = {image.path: image.info for image in good if image.info}
+    if settings.mosaic:
+        first = good[0].path
+        return [MapRequest(first.name, tuple(infos.values()), outs[first], mosaic=True)]
+    return [MapRequest(path.name, (info,), outs[path]) for path, info in infos.items()]
+
+
+def _options(settings: MapSettings) -> MapOptions:
+    kinds = {"confidence": settings.confidence, "scores": settings.scores}
+    further = (Output(kind=kind) for kind, wanted in kinds.items() if wanted)
+    return MapOptions(
+        outputs=(Output(), *further),
+        scale=settings.scale,
+        bands=settings.bands,
+        overwrite=settings.overwrite,
+        restart=settings.restart,
+    )
+
+
+def _fitted_path(images: Images, settings: MapSettings, outs: dict[Path, Path]) -> Path:
+    """Where a method that is fitted for these maps is kept."""
+    first = next(iter(outs.values()))
+    if settings.mosaic or images.single:
+        return first.with_suffix(SUFFIX)
+    return first.with_name(FILE)

@@ -1,0 +1,104 @@
+"""What `mapsr map` takes."""
+
+from collections.abc import Collection
+from dataclasses import dataclass, fields, replace
+from typing import TypeVar
+
+from mapsr.errors import ConfigError
+from mapsr.mapping.settings import FitAndMapSettings
+from mapsr.methods import FittedMethod
+from mapsr.methods.parts import part_names
+from mapsr.settings import MISSING, aside
+
+Group = TypeVar("Group")
+
+
+@dataclass(frozen=True, kw_only=True)
+class MapSettings(FitAndMapSettings):
+    """Everything that `mapsr map` takes."""
+
+    image: str = MISSING
+    """A raster (a VRT is one), a pattern such as tiles/*.tif, or a CSV list (column image_fn)."""
+    out: str = MISSING
+    """The map to write; the folder of the maps where image names several."""
+    fitted: str | None = None
+    """A fitted method: the folder of a finished run or of maps, or a file; instead of coarse."""
+    coarse: str | None = None
+    """The coarse product of the area: the method is fitted on it first, as the groups say."""
+    mosaic: bool = False
+    """One map over all images, on the grid of the first, rather than one of each."""
+    confidence: bool = False
+    """Also write OUT_confidence.tif: the best class's score less the second best's."""
+    scores: bool = False
+    """Also write OUT_scores.tif: every class's score."""
+    scale: float | None = None
+    """Raw image value that becomes 1; null: as the method was fitted, 255 for bytes."""
+    bands: int | None = None
+    """How many leading bands to read; null: as the method was fitted, else all."""
+    overwrite: bool = False
+    """Replace maps that are there."""
+    restart: bool = False
+    """Give up the beginning of a map that was made from other inputs or settings."""
+    name: str = aside("map")
+    """Name that a method's preset gives; maps do not use it."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.fitted and self.coarse:
+            raise ConfigError(
+                "fitted= and coarse= are both given: the method is fitted already. Leave one out."
+            )
+
+    def check_source(self) -> None:
+        """Check that there is a method, or something to fit one on.
+
+        Raises:
+            ConfigError: there is neither.
+        """
+        lists = self.image.lower().endswith(".csv")
+        if not self.fitted and not self.coarse and not lists:
+            raise ConfigError(
+                "Give fitted=RUN (a finished run, or a fitted file), or coarse=PRODUCT "
+                "legend.coarse=NAME to fit a method first."
+            )
+
+
+def check_given(fitted: FittedMethod, source: str, given: Collection[str]) -> None:
+    """Refuse what can't be changed any more once a method is fitted.
+
+    Args:
+        fitted: the method.
+        source: what the user called it.
+        given: keys that the user set.
+
+    Raises:
+        ConfigError: one of them has no say any more.
+    """
+    fixed = {*part_names(), "legend", "experiment", "seed", "recipe"}
+    fixed -= set(fitted.parts.method.adjustable)
+    for key in given:
+        if key.partition(".")[0] in fixed:
+            raise ConfigError(
+                f"{key}= has no say with fitted={source}: the method was fitted with its own. Fit "
+                "another one with coarse=, or with mapsr run."
+            )
+
+
+def adjusted(fitted: FittedMethod, settings: MapSettings, given: Collection[str]) -> FittedMethod:
+    """The fitted method with what the user sets of what may still be changed."""
+    parts = {
+        name: _merged(getattr(fitted.parts, name), getattr(settings, name), name, given)
+        for name in fitted.parts.method.adjustable
+    }
+    windows = _merged(fitted.windows, settings.windows, "windows", given)
+    return fitted.adjusted(parts, windows)
+
+
+def _merged(kept: Group, composed: Group, name: str, given: Collection[str]) -> Group:
+    """A group as it was fitted, with the keys that were given; or as it was chosen now."""
+    if name in given:
+        return composed
+    keys = {key.partition(".")[2] for key in given if key.startswith(f"{name}.")}
+    known = {field.name for field in fields(kept)} & keys  # type: ignore[arg-type]
+    changes = {key: getattr(composed, key) for key in known}
+    return replace(kept, **changes)  # type: ignore[type-var]

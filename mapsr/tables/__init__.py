@@ -1,0 +1,1 @@
+"""Tables and figures of many runs: their cells, their results, and how they are written."""
