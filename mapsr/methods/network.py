@@ -15,9 +15,9 @@ from mapsr.networks import NetworkSettings, SegmentationNetwork
 from mapsr.settings import choice
 from mapsr.training import (
     Checkpoint,
-    Circumstances,
     LabelledScenes,
     Outputs,
+    TrainContext,
     TrainingSettings,
     architecture_of,
     identity_of,
@@ -162,17 +162,17 @@ class NetworkMethod(Method):
             network = self.network_settings.build(
                 bands, len(self.outputs.targets), self.weights_folder, task.seed
             )
-        self._trained = network.trained_parameters
+        self._trained = network.trainable_parameters
         identity = self._identity(task, network, self.outputs)
         self._checkpoint = Checkpoint(task.folder / "checkpoints", identity)
-        where = Circumstances(
+        where = TrainContext(
             checkpoint=self._checkpoint,
             device=task.device,
             precision=task.precision,
             seed=task.seed,
             released=self.released,
             progress=task.progress,
-            seen=task.seen,
+            on_step=task.seen,
         )
         with task.watch("train"):
             self._facts = train_network(network, scenes, self.training, where)

@@ -69,38 +69,47 @@ class Pyramid(nn.Module):
 
 
 class Ascent(nn.Module):
-    """Convolutions, each followed by a resampling."""
+    """Convolutions, each followed by a bilinear doubling where there is one."""
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, doublings: int) -> None:
+        """Make it.
+
+        Args:
+            doublings: how many convolutions are followed by one; 0 is one convolution alone.
+        """
         super().__init__()
+        self.doublings = doublings
         self.convs = nn.ModuleList(
-            conv_norm(WIDTH if step else PYRAMID, WIDTH, 3, nn.ReLU()) for step in range(steps)
+            conv_norm(WIDTH if step else PYRAMID, WIDTH, 3, nn.ReLU())
+            for step in range(max(1, doublings))
         )
 
-    def forward(self, x: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
-        """(B, 256, h, w) to (B, 128, *sizes[-1]) by way of each size."""
-        for conv, size in zip(self.convs, sizes, strict=True):
-            x = zoom(conv(x), size)
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 256, h, w) to (B, 128, 2^doublings h, 2^doublings w)."""
+        for conv in self.convs:
+            x = conv(x)
+            if self.doublings:
+                x = zoom(x, (2 * x.shape[2], 2 * x.shape[3]))
         return x
 
 
 class PyramidHead(nn.Module):
-    """A sum of all levels, each carried to the finest from one level to the next."""
+    """A sum of all levels, each doubled as often as it was halved.
+
+    Where a level of odd sides was halved, its doublings are larger than the finest level, to which
+    they are resampled before the sum, as in MMSegmentation's head (448 px: 4, 8, 16, 32 to 28).
+    """
 
     def __init__(self, classes: int) -> None:
         super().__init__()
-        self.ascents = nn.ModuleList(Ascent(steps) for steps in (1, 1, 2, 3))
+        self.ascents = nn.ModuleList(Ascent(doublings) for doublings in range(4))
         self.classify = nn.Sequential(nn.Dropout2d(0.1), nn.Conv2d(WIDTH, classes, 1))
 
     def forward(self, levels: list[Tensor]) -> Tensor:
         """(B, 256, h, w) each, finest first, to logits (B, C, h, w) of the finest."""
-        sizes = [size_of(x) for x in levels]
-        # the finest level stays at its own size
-        ways = [sizes[:1], *(sizes[level::-1] for level in range(len(sizes) - 1))]
-        carried = [
-            ascent(x, way) for ascent, x, way in zip(self.ascents, levels, ways, strict=True)
-        ]
-        out: Tensor = self.classify(sum(carried[1:], carried[0]))
+        size = size_of(levels[0])
+        total = sum(zoom(ascent(x), size) for ascent, x in zip(self.ascents, levels, strict=True))
+        out: Tensor = self.classify(total)
         return out
 
 

@@ -22,6 +22,8 @@ STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     ),
 }
 """Name -> mean and standard deviation of each band of images in [0, 1]."""
+MAP = "map"
+"""Name of the logits that a network's map is made of; they come first."""
 
 
 class SegmentationNetwork(nn.Module, ABC):
@@ -31,10 +33,13 @@ class SegmentationNetwork(nn.Module, ABC):
         bands: how many leading bands of the image the network reads.
         classes: C, how many logits a pixel has.
         stride: sides are padded to a multiple of it, and the logits cropped back.
-        weights: name and SHA-256 of the encoder's first weights, None for a random start.
+        extra_logits: names of the logits that follow the map's while the network is training, in
+            their order; a loss asks for them by name.
+        weights: name and SHA-256 of the encoder's pretrained weights, None for a random start.
     """
 
     stride: int = 1
+    extra_logits: tuple[str, ...] = ()
     weights: dict[str, str] | None = None
     mean: Tensor
     std: Tensor
@@ -63,8 +68,8 @@ class SegmentationNetwork(nn.Module, ABC):
             self.register_buffer(name, buffer, persistent=False)
 
     @property
-    def trained_parameters(self) -> int:
-        """How many numbers training may change."""
+    def trainable_parameters(self) -> int:
+        """How many parameters training may change."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
@@ -74,8 +79,7 @@ class SegmentationNetwork(nn.Module, ABC):
             image: (B, ``bands`` or more, H, W) float32 in [0, 1]; any H and W.
 
         Returns:
-            Logits, (B, C, H, W) each. The first are the map's; the loss of an architecture may
-            ask for the others.
+            Logits, (B, C, H, W) each: the map's, and in training those of ``extra_logits``.
 
         Raises:
             ConfigError: the image has too few bands.

@@ -160,6 +160,7 @@ class Paraformer(SegmentationNetwork):
     """The published network; `losses.plat_loss` takes the logits of its two branches."""
 
     stride = PATCH
+    extra_logits = ("cnn", "vit")
 
     def __init__(self, settings: ParaformerSettings, bands: int, classes: int) -> None:
         super().__init__(bands, classes, settings.statistics)

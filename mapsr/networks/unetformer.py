@@ -179,6 +179,7 @@ class UNetFormer(SegmentationNetwork):
         self.refine = RefinementHead(first)
         self.head = _head(nn.Dropout2d(0.1), classes)
         self.auxiliary = _head(nn.Dropout(0.1), classes) if settings.auxiliary else None
+        self.extra_logits = ("auxiliary",) if settings.auxiliary else ()
 
     def logits(self, image: Tensor) -> list[Tensor]:
         """Logits of the map, and of the auxiliary head while training."""

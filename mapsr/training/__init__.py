@@ -4,13 +4,13 @@ from mapsr.training.checkpoint import Checkpoint
 from mapsr.training.file import Outputs, architecture_of, load_network, save_network
 from mapsr.training.sampling import LabelledScenes
 from mapsr.training.settings import TrainingSettings
-from mapsr.training.train import Circumstances, identity_of, train_network
+from mapsr.training.train import TrainContext, identity_of, train_network
 
 __all__ = [
     "Checkpoint",
-    "Circumstances",
     "LabelledScenes",
     "Outputs",
+    "TrainContext",
     "TrainingSettings",
     "architecture_of",
     "identity_of",

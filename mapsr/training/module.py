@@ -9,21 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from mapsr.errors import ConfigError
-from mapsr.legends import NODATA
-from mapsr.networks import Paraformer, SegmentationNetwork
-from mapsr.networks.losses import (
-    confident_area,
-    confident_area_loss,
-    cross_entropy,
-    plat_loss,
-    unetformer_loss,
-)
+from mapsr.networks import MAP, SegmentationNetwork
+from mapsr.training.draws import DrawPlan
+from mapsr.training.losses import LOSSES, Logits, Moment, check_loss
 from mapsr.training.optim import START, Lookahead, Schedule, make_optimizer
-from mapsr.training.plan import Plan
 from mapsr.training.sampling import Batch
 from mapsr.training.settings import TrainingSettings
 
-Seen = Callable[[int, Mapping[str, float]], None]
+OnStep = Callable[[int, Mapping[str, float]], None]
 """Takes the number of a step and its figures."""
 # so that dropout's random numbers are not those that chips are drawn with
 _DROPOUT = 3
@@ -43,11 +36,11 @@ class NetworkTraining(L.LightningModule):
         self,
         network: SegmentationNetwork,
         settings: TrainingSettings,
-        plan: Plan,
+        plan: DrawPlan,
         *,
         seed: int,
         released: bool,
-        seen: Seen,
+        on_step: OnStep,
     ) -> None:
         """Make the optimiser of a network.
 
@@ -57,23 +50,21 @@ class NetworkTraining(L.LightningModule):
             plan: how many steps there are.
             seed: of dropout.
             released: repeat the faults of the authors' code.
-            seen: takes loss and learning rate after each step.
+            on_step: takes loss and learning rate after each step.
 
         Raises:
             ConfigError: the network and the recipe do not fit.
         """
         super().__init__()
-        if settings.loss == "plat" and not isinstance(network, Paraformer):
-            raise ConfigError(
-                f"training.loss=plat needs Paraformer's two branches, but the network is "
-                f"{type(network).__name__}: choose network=paraformer or another loss."
-            )
+        check_loss(settings.loss, network)
+        if settings.freeze_norm:
+            check_norm(network)
         self.network = network
         self.settings = settings
         self.plan = plan
         self.seed = seed
         self.released = released
-        self.seen = seen
+        self.on_step = on_step
         self.step = self.rejected = 0
         self.first_loss = self.last_loss = float("nan")
         self.schedule = Schedule(
@@ -120,10 +111,11 @@ class NetworkTraining(L.LightningModule):
                     f"{len(batch.image)} chip(s) of {batch.image.shape[2]} px are too few to "
                     "normalise over: enlarge training.batch or training.crop."
                 ) from error
-        loss = self.loss(outputs, batch.labels)
+        logits = dict(zip((MAP, *self.network.extra_logits), outputs, strict=True))
+        loss = self.loss(logits, batch.labels)
         self.last_loss = float(loss.detach())
         if not np.isfinite(self.last_loss):
-            raise ConfigError(self._why_no_number(outputs, batch.labels))
+            raise ConfigError(self._explain_nan(logits, batch.labels))
         if self.step == 0:
             self.first_loss = self.last_loss
         self.rejected += batch.rejected
@@ -135,39 +127,26 @@ class NetworkTraining(L.LightningModule):
         if self.lookahead is not None:
             self.lookahead.after(self.step)
         rate = max(group["lr"] for group in self.optimizer.param_groups)
-        self.seen(self.step, {"train/loss": self.last_loss, "train/learning_rate": rate})
+        self.on_step(self.step, {"train/loss": self.last_loss, "train/learning_rate": rate})
         self.after_step()
 
-    def loss(self, outputs: tuple[Tensor, ...], labels: Tensor) -> Tensor:
+    def loss(self, logits: Logits, labels: Tensor) -> Tensor:
         """The recipe's loss at this step.
 
         Args:
-            outputs: logits (N, C, H, W), the map's first.
-            labels: (N, H, W) int64, 255 where there is none.
+            logits: name -> (N, C, H, W), the map's and the network's extra ones.
+            labels: (N, H, W) int64, 255 for nodata.
         """
-        settings, released = self.settings, self.released
-        if settings.loss == "plat":
-            return plat_loss(outputs[1], outputs[2], labels, released=released)
-        if settings.loss == "unetformer":
-            return unetformer_loss(outputs, labels, released=released)
-        if settings.loss == "confident_area" and self.step >= settings.warm_up * self.plan.steps:
-            return confident_area_loss(
-                outputs[0],
-                labels,
-                threshold=settings.confident_threshold,
-                entropy=settings.confident_entropy,
-            )
-        return cross_entropy(outputs[0], labels, released=released)
+        moment = Moment(self.settings, self.step / self.plan.steps, self.released)
+        return LOSSES[self.settings.loss].compute(logits, labels, moment)
 
-    def _why_no_number(self, outputs: tuple[Tensor, ...], labels: Tensor) -> str:
-        start = f"The loss of step {self.step + 1} is no number: "
-        empty = not (labels != NODATA).any()
-        if self.settings.loss == "plat":
-            empty = empty or not confident_area(outputs[1], labels).any()
-        if self.released and empty and self.settings.loss != "unetformer":
+    def _explain_nan(self, logits: Logits, labels: Tensor) -> str:
+        start = f"The loss of step {self.step + 1} is not a finite number: "
+        if self.released and LOSSES[self.settings.loss].empty(logits, labels):
             return (
-                f"{start}no pixel of the batch is labelled, or none has the label that the first "
-                "branch finds, over which the authors' code takes a mean: set recipe=corrected."
+                f"{start}the authors' code takes a mean over the labelled pixels (with "
+                "training.loss=plat, over those whose label the first branch predicts), and this "
+                "batch has none: set recipe=corrected."
             )
         return (
             f"{start}the training diverged. Lower training.learning_rate, now "
@@ -175,19 +154,29 @@ class NetworkTraining(L.LightningModule):
         )
 
 
-def freeze_norm(network: SegmentationNetwork) -> None:
-    """Let the encoder's batch norms use the statistics that they have, and keep them.
+def check_norm(network: SegmentationNetwork) -> None:
+    """Refuse to freeze batch statistics that nobody has measured.
 
     Raises:
         ConfigError: the network has no encoder.
+        ConfigError: its encoder starts from random numbers, with means of 0 and variances of 1.
     """
-    encoder = getattr(network, "encoder", None)
-    if encoder is None:
+    if getattr(network, "encoder", None) is None:
         raise ConfigError(
             f"training.freeze_norm=true, but {type(network).__name__} has no encoder: set it to "
             "false."
         )
-    for module in encoder.modules():
+    if network.weights is None:
+        raise ConfigError(
+            "training.freeze_norm=true keeps the batch statistics of pretrained weights, but the "
+            f"encoder of {type(network).__name__} starts from random ones, whose statistics fit no "
+            "image: set training.freeze_norm=false or network.pretrained=true."
+        )
+
+
+def freeze_norm(network: SegmentationNetwork) -> None:
+    """Let the encoder's batch norms use the statistics that they have, and keep them."""
+    for module in network.get_submodule("encoder").modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
 

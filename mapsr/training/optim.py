@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from mapsr.errors import ConfigError
 from mapsr.networks import SegmentationNetwork
-from mapsr.training.plan import Plan
+from mapsr.training.draws import DrawPlan
 from mapsr.training.settings import TrainingSettings
 
 # The batch that Paraformer's code scales its learning rate by, and what a batch must divide by.
@@ -24,7 +24,9 @@ class Schedule:
     Loshchilov and Hutter, SGDR, ICLR 2017.
     """
 
-    def __init__(self, settings: TrainingSettings, plan: Plan, *, in_chips: bool = False) -> None:
+    def __init__(
+        self, settings: TrainingSettings, plan: DrawPlan, *, in_chips: bool = False
+    ) -> None:
         """Make a schedule.
 
         Args:

@@ -25,7 +25,7 @@ from mapsr.training.augment import (
     resample,
     to_square,
 )
-from mapsr.training.plan import Draw, Plan
+from mapsr.training.draws import Draw, DrawPlan
 from mapsr.training.settings import TrainingSettings
 
 # Draws of a chip before a scene is given up: a scene half of gaps passes with certainty.
@@ -140,7 +140,7 @@ class LabelledScenes:
 class ChipSampler:
     """Draws the chips of each step; the same step gives the same chips, in any thread."""
 
-    def __init__(self, scenes: LabelledScenes, plan: Plan, settings: TrainingSettings) -> None:
+    def __init__(self, scenes: LabelledScenes, plan: DrawPlan, settings: TrainingSettings) -> None:
         self.scenes = scenes
         self.plan = plan
         self.settings = settings

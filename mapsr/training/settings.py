@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from mapsr.errors import ConfigError, require_choice, require_range
 from mapsr.settings import choice
+from mapsr.training.losses import LOSSES
 
-LOSSES = ("cross_entropy", "plat", "unetformer", "confident_area")
 SCHEDULES = ("constant", "poly", "cosine", "restarts")
 
 

@@ -12,8 +12,8 @@ from mapsr.networks import SegmentationNetwork
 from mapsr.progress import Progress
 from mapsr.quiet import fit_quietly
 from mapsr.training.checkpoint import Checkpoint
-from mapsr.training.module import NetworkTraining, Seen
-from mapsr.training.plan import Plan
+from mapsr.training.draws import DrawPlan
+from mapsr.training.module import NetworkTraining, OnStep
 from mapsr.training.sampling import Batches, ChipSampler, LabelledScenes
 from mapsr.training.settings import TrainingSettings
 
@@ -24,7 +24,7 @@ _SPEED = ("workers", "checkpoint_every")
 
 
 @dataclass(frozen=True)
-class Circumstances:
+class TrainContext:
     """Where and how a training happens.
 
     Attributes:
@@ -34,7 +34,7 @@ class Circumstances:
         seed: of chips and dropout.
         released: repeat the faults of the authors' code.
         progress: shows the steps.
-        seen: takes loss and learning rate after each step.
+        on_step: takes loss and learning rate after each step.
     """
 
     checkpoint: Checkpoint
@@ -43,7 +43,7 @@ class Circumstances:
     seed: int
     released: bool
     progress: Progress
-    seen: Seen
+    on_step: OnStep
 
 
 def identity_of(settings: TrainingSettings) -> dict[str, object]:
@@ -57,7 +57,7 @@ def train_network(
     network: SegmentationNetwork,
     scenes: LabelledScenes,
     settings: TrainingSettings,
-    where: Circumstances,
+    context: TrainContext,
 ) -> dict[str, object]:
     """Train a network in place; it is left in the mode for use, without gradients.
 
@@ -65,7 +65,7 @@ def train_network(
         network: as it starts.
         scenes: to draw chips of.
         settings: the recipe.
-        where: and how.
+        context: where and how it is trained.
 
     Returns:
         What is to be recorded: steps, epochs, losses, chips rejected, seconds.
@@ -75,23 +75,28 @@ def train_network(
         DataError: a scene gives no chip without gaps.
         WeightsError: the checkpoint is damaged or can't be written.
     """
-    alike = where.released and settings.flaws == "paraformer"
-    plan = Plan(len(scenes.scenes), settings, where.seed, alike=alike)
+    alike = context.released and settings.flaws == "paraformer"
+    plan = DrawPlan(len(scenes.scenes), settings, context.seed, alike=alike)
     training = NetworkTraining(
-        network, settings, plan, seed=where.seed, released=where.released, seen=where.seen
+        network,
+        settings,
+        plan,
+        seed=context.seed,
+        released=context.released,
+        on_step=context.on_step,
     )
-    state = where.checkpoint.load()
+    state = context.checkpoint.load()
     start = time.perf_counter()
-    first = _begin(training, where.checkpoint, state)
+    first = _begin(training, context.checkpoint, state)
     del state
     sampler = ChipSampler(scenes, plan, settings)
-    batches = Batches(sampler, first, settings.workers, where.progress)
+    batches = Batches(sampler, first, settings.workers, context.progress)
     # the plan knows of epochs: to Lightning it is one long one
-    fit_quietly(training, batches, where.device.type, where.precision, epochs=1)
+    fit_quietly(training, batches, context.device.type, context.precision, epochs=1)
     batches.finish()
     network.zero_grad(set_to_none=True)
     network.requires_grad_(False)
-    network.to(where.device).eval()
+    network.to(context.device).eval()
     return {
         "steps": training.step,
         "steps_per_epoch": plan.steps_per_epoch,

@@ -86,7 +86,7 @@ def test_parameters_are_counted_as_printed(name):
     settings, bands, classes, expected = COUNTS[name]
     with torch.device("meta"):
         network = settings.build(bands, classes)
-    assert network.trained_parameters == expected
+    assert network.trainable_parameters == expected
     printed = name.rpartition(" ")[2]
     if "." in printed:
         assert f"{expected / 1e6:.{len(printed.partition('.')[2])}f}" == printed

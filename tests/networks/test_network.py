@@ -73,7 +73,7 @@ def test_parameters_that_are_not_trained_do_not_count():
     network = Echo(3, 2, "naip")
     network.one, network.other = nn.Linear(2, 3), nn.Linear(4, 5)
     network.other.requires_grad_(False)
-    assert network.trained_parameters == 9
+    assert network.trainable_parameters == 9
 
 
 def test_a_seed_holds_within_and_not_after():

@@ -3,8 +3,10 @@
 import math
 
 import pytest
+import timm
 import torch
 from make_training import make_scene, source
+from safetensors.torch import save_file
 
 from mapsr.errors import ConfigError, WeightsError
 from mapsr.networks import (
@@ -17,15 +19,15 @@ from mapsr.networks import (
 from mapsr.progress import Quiet
 from mapsr.training import (
     Checkpoint,
-    Circumstances,
     LabelledScenes,
+    TrainContext,
     TrainingSettings,
     identity_of,
     train_network,
 )
 from mapsr.training.checkpoint import FILE
+from mapsr.training.draws import DrawPlan
 from mapsr.training.module import NetworkTraining, drawn_from
-from mapsr.training.plan import Plan
 from mapsr.training.sampling import Batch
 
 CLASSES = 3
@@ -37,6 +39,19 @@ PARAFORMER = ParaformerSettings(width=8, image=32, encoder="test_vit", pretraine
 
 class Killed(Exception):
     """Stands for whatever ends a training."""
+
+
+@pytest.fixture(scope="module")
+def trained_vim(tmp_path_factory):
+    """EfficientViM whose encoder starts from a file, with statistics that no fresh norm has."""
+    path = tmp_path_factory.mktemp("weights") / "vim.safetensors"
+    model = timm.create_model("efficientvim_m1", pretrained=False, num_classes=2)
+    state = {name: one.clone() for name, one in model.state_dict().items()}
+    for name, values in state.items():
+        if "running" in name:
+            values += 0.1
+    save_file(state, path)
+    return EfficientViMSettings(encoder="efficientvim_m1", checkpoint=str(path))
 
 
 @pytest.fixture(scope="module")
@@ -71,14 +86,14 @@ def train(
             raise Killed
 
     built = network.build(3, CLASSES, seed=seed)
-    where = Circumstances(
+    where = TrainContext(
         checkpoint=Checkpoint(folder / "checkpoints", identity or identity_of(settings)),
         device=torch.device("cpu"),
         precision="32-true",
         seed=seed,
         released=released,
         progress=progress or Quiet(),
-        seen=seen,
+        on_step=seen,
     )
     labelled = LabelledScenes(source(), scenes, "truth", (0, 1, 2), 3)
     facts = train_network(built, labelled, settings, where)
@@ -137,15 +152,17 @@ RESUMED = {
         {"loss": "unetformer", "lookahead": 3, "encoder_learning_rate": 1e-4, "workers": 2},
     ),
     "sgd": (L2HNET, {"optimizer": "sgd", "schedule": "poly", "loss": "confident_area"}),
-    "frozen": (VIM, {"freeze_norm": True, "schedule": "restarts", "restart": 1}),
+    "frozen": ("trained_vim", {"freeze_norm": True, "schedule": "restarts", "restart": 1}),
     "efficientvit": (EfficientViTSettings(encoder="efficientvit_b0", pretrained=False), {}),
 }
 
 
 @pytest.mark.parametrize("kill", [6, 9])
 @pytest.mark.parametrize("name", RESUMED)
-def test_a_killed_training_ends_with_the_same_weights(tmp_path, scenes, name, kill):
+def test_a_killed_training_ends_with_the_same_weights(tmp_path, scenes, request, name, kill):
     network, values = RESUMED[name]
+    if network == "trained_vim":
+        network = request.getfixturevalue(network)
     settings = recipe(flip_horizontal=0.5, **values)  # 3 epochs of 4 steps
     whole, facts, losses = train(tmp_path / "whole", scenes, network, settings)
     with pytest.raises(Killed):
@@ -187,9 +204,11 @@ def test_the_same_seed_gives_the_same_weights_and_another_does_not(tmp_path, sce
     assert not first.training
 
 
-def test_frozen_batch_norms_keep_their_statistics_and_learn_their_weights(tmp_path, scenes):
-    start = VIM.build(3, CLASSES)
-    end, _, _ = train(tmp_path, scenes, VIM, recipe(epochs=1, freeze_norm=True))
+def test_frozen_batch_norms_keep_their_statistics_and_learn_their_weights(
+    tmp_path, scenes, trained_vim
+):
+    start = trained_vim.build(3, CLASSES)
+    end, _, _ = train(tmp_path, scenes, trained_vim, recipe(epochs=1, freeze_norm=True))
     before, after = start.state_dict(), end.state_dict()
     kept = [name for name in before if name.endswith("running_mean")]
     for name in kept:
@@ -198,9 +217,15 @@ def test_frozen_batch_norms_keep_their_statistics_and_learn_their_weights(tmp_pa
     assert any(not torch.equal(before[name], after[name]) for name in norms)
 
 
-def test_a_network_without_encoder_has_no_norm_to_freeze(tmp_path, scenes):
+def test_a_network_without_encoder_has_no_norm_to_freeze():
     with pytest.raises(ConfigError, match=r"training.freeze_norm=true, but L2HNet has no encoder"):
-        train(tmp_path, scenes, L2HNET, recipe(freeze_norm=True))
+        module(freeze_norm=True)
+
+
+def test_norms_of_a_random_encoder_were_frozen_at_a_mean_of_zero_and_a_variance_of_one():
+    message = r"freeze_norm=true keeps .* pretrained .*: set training.freeze_norm=false or network"
+    with pytest.raises(ConfigError, match=message):
+        module(VIM, freeze_norm=True)
 
 
 def test_checkpoints_are_as_frequent_as_asked_and_one_is_kept(tmp_path, scenes):
@@ -297,10 +322,10 @@ def module(network=L2HNET, released=False, **values):
     return NetworkTraining(
         network.build(3, CLASSES),
         settings,
-        Plan(2, settings, 0, alike=False),
+        DrawPlan(2, settings, 0, alike=False),
         seed=0,
         released=released,
-        seen=lambda step, values: None,
+        on_step=lambda step, values: None,
     )
 
 
@@ -308,7 +333,7 @@ EMPTY = Batch(torch.rand(2, 3, 32, 32), torch.full((2, 32, 32), 255), 0)
 
 
 def test_an_empty_mask_ends_a_released_training_with_its_remedy():
-    message = r"loss of step 1 is no number: no pixel of the batch is labelled.*recipe=corrected"
+    message = r"loss of step 1 is not a finite .*: the authors' .*labelled pixels.*recipe=corrected"
     with pytest.raises(ConfigError, match=message):
         module(released=True).training_step(EMPTY, 0)
     assert module(released=False).training_step(EMPTY, 0) == 0
@@ -316,14 +341,15 @@ def test_an_empty_mask_ends_a_released_training_with_its_remedy():
 
 def test_a_diverged_training_names_the_learning_rate(tmp_path, scenes):
     settings = recipe(epochs=None, max_steps=40, optimizer="sgd", learning_rate=1e8)
-    message = r"loss of step \d+ is no number: the training diverged.*learning_rate, now 1e\+08"
+    message = r"loss of step \d+ is not a finite .*the training diverged.*learning_rate, now 1e\+08"
     for released in (False, True):
         with pytest.raises(ConfigError, match=message):
             train(tmp_path, scenes, L2HNET, settings, released=released)
 
 
 def test_plat_needs_two_branches():
-    with pytest.raises(ConfigError, match=r"loss=plat needs Paraformer's .* network is L2HNet"):
+    message = r"loss=plat needs the logits cnn and vit, but L2HNet gives only map: choose"
+    with pytest.raises(ConfigError, match=message):
         module(loss="plat")
 
 
@@ -331,9 +357,9 @@ def test_the_confident_area_follows_a_warm_up():
     one = module(loss="confident_area", warm_up=0.5, confident_threshold=1.0)  # 12 steps
     logits, labels = torch.randn(1, CLASSES, 4, 5), torch.zeros(1, 4, 5, dtype=torch.int64)
     one.step = 5
-    assert one.loss((logits,), labels) > 0
+    assert one.loss({"map": logits}, labels) > 0
     one.step = 6
-    assert one.loss((logits,), labels) == 0  # no pixel is as sure as that
+    assert one.loss({"map": logits}, labels) == 0  # no pixel is as sure as that
 
 
 def test_too_few_values_to_normalise_over_name_the_keys():

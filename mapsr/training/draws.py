@@ -26,7 +26,7 @@ class Draw(NamedTuple):
     key: tuple[int, ...]
 
 
-class Plan:
+class DrawPlan:
     """Epochs, steps and the chips of each.
 
     Every chip of an epoch has random numbers of its own, and each scene comes up equally often;

@@ -1,0 +1,140 @@
+"""The losses that training.loss names, and which logits of the network each one needs.
+
+A further loss is a function with `@loss(name)` in a file that this package imports. Settings of its
+own go into a subclass of `TrainingSettings`, registered with `@choice("training", kind)`, which the
+function finds in `Moment.settings`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor
+
+from mapsr.errors import ConfigError
+from mapsr.legends import NODATA
+from mapsr.networks import MAP, SegmentationNetwork
+from mapsr.networks.losses import (
+    confident_area,
+    confident_area_loss,
+    cross_entropy,
+    plat_loss,
+    unetformer_loss,
+)
+
+if TYPE_CHECKING:
+    from mapsr.training.settings import TrainingSettings
+
+Logits = Mapping[str, Tensor]
+"""Name -> (N, C, H, W): the map's first, then the network's ``extra_logits``."""
+
+
+@dataclass(frozen=True)
+class Moment:
+    """When and how a loss is computed.
+
+    Attributes:
+        settings: of the training.
+        done: share of the steps before this one, in [0, 1).
+        released: repeat the faults of the authors' code.
+    """
+
+    settings: "TrainingSettings"
+    done: float
+    released: bool
+
+
+Compute = Callable[[Logits, Tensor, Moment], Tensor]
+"""Logits, labels (N, H, W) int64 with 255 for nodata, moment -> scalar."""
+Empty = Callable[[Logits, Tensor], bool]
+"""Logits, labels -> whether no pixel is left to take the released loss's mean over."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss that a training can choose.
+
+    Attributes:
+        compute: the loss.
+        needs: names of the extra logits that the network must give.
+        empty: whether a batch leaves no pixel for the mean, where the authors' code gives NaN.
+    """
+
+    compute: Compute
+    needs: tuple[str, ...]
+    empty: Empty
+
+
+LOSSES: dict[str, Loss] = {}
+"""Name in training.loss -> loss."""
+
+
+def _unlabelled(logits: Logits, labels: Tensor) -> bool:
+    return not (labels != NODATA).any()
+
+
+def loss(
+    name: str, *, needs: tuple[str, ...] = (), empty: Empty = _unlabelled
+) -> Callable[[Compute], Compute]:
+    """Register a function as a loss.
+
+    Args:
+        name: in training.loss.
+        needs: names of the extra logits that the network must give.
+        empty: whether a batch leaves no pixel for the mean; by default, if none is labelled.
+    """
+
+    def register(compute: Compute) -> Compute:
+        LOSSES[name] = Loss(compute, needs, empty)
+        return compute
+
+    return register
+
+
+def check_loss(name: str, network: SegmentationNetwork) -> None:
+    """Refuse a loss that needs logits which the network does not give.
+
+    Raises:
+        ConfigError: the network lacks some of them.
+    """
+    missing = [need for need in LOSSES[name].needs if need not in network.extra_logits]
+    if missing:
+        given = ", ".join((MAP, *network.extra_logits))
+        raise ConfigError(
+            f"training.loss={name} needs the logits {' and '.join(missing)}, but "
+            f"{type(network).__name__} gives only {given}: choose a network with these branches "
+            f"(network=paraformer has cnn and vit) or another loss."
+        )
+
+
+@loss("cross_entropy")
+def _cross_entropy(logits: Logits, labels: Tensor, moment: Moment) -> Tensor:
+    return cross_entropy(logits[MAP], labels, released=moment.released)
+
+
+def _no_agreement(logits: Logits, labels: Tensor) -> bool:
+    return not confident_area(logits["cnn"], labels).any()
+
+
+@loss("plat", needs=("cnn", "vit"), empty=_no_agreement)
+def _plat(logits: Logits, labels: Tensor, moment: Moment) -> Tensor:
+    return plat_loss(logits["cnn"], logits["vit"], labels, released=moment.released)
+
+
+# its means count unlabelled pixels or absent classes and so are never empty
+@loss("unetformer", empty=lambda logits, labels: False)
+def _unetformer(logits: Logits, labels: Tensor, moment: Moment) -> Tensor:
+    return unetformer_loss(tuple(logits.values()), labels, released=moment.released)
+
+
+@loss("confident_area")
+def _confident_area(logits: Logits, labels: Tensor, moment: Moment) -> Tensor:
+    settings = moment.settings
+    if moment.done < settings.warm_up:
+        return cross_entropy(logits[MAP], labels, released=moment.released)
+    return confident_area_loss(
+        logits[MAP],
+        labels,
+        threshold=settings.confident_threshold,
+        entropy=settings.confident_entropy,
+    )
