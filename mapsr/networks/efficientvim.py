@@ -1,8 +1,8 @@
 """EfficientViM with a semantic feature pyramid.
 
 Source: Lee et al., EfficientViM: Efficient vision Mamba with hidden state mixer based state space
-duality, CVPR 2025 (mlvlab/EfficientViM, MIT); Kirillov et al., Panoptic feature pyramid networks,
-CVPR 2019.
+duality, CVPR 2025, doi:10.48550/arXiv.2411.15241 (mlvlab/EfficientViM, MIT); Kirillov et al.,
+Panoptic feature pyramid networks, CVPR 2019, doi:10.1109/CVPR.2019.00656.
 """
 
 from dataclasses import dataclass
@@ -25,15 +25,18 @@ class EfficientViMSettings:
     """EfficientViM-M4 with a semantic feature pyramid."""
 
     encoder: str = "efficientvim_m4"
-    """timm's name of the encoder: efficientvim_m1 .. m4."""
+    """timm's name of the encoder, from small to large: efficientvim_m1 .. m4. MapSR's Table I has
+    m4; smaller ones train faster and need a checkpoint of their own."""
     weights: str = "efficientvim_m4"
-    """Name in mapsr's weight registry."""
+    """Name of its pretrained weights in `mapsr weights list`."""
     checkpoint: str | None = None
-    """Path of a weight file to use instead of the registry's."""
+    """Path of a weight file in timm's names to use instead, such as one of your own pretraining."""
     pretrained: bool = True
-    """Whether the encoder starts from these weights; false: from random numbers."""
+    """Whether the encoder starts from these weights, as published; false starts from random ones,
+    which needs no download and far more training."""
     statistics: str = "imagenet"
-    """Whose mean and standard deviation normalise the bands: "imagenet" (RGB) or "naip"."""
+    """Mean and standard deviation that normalise the bands: "imagenet" (RGB, as the encoder was
+    pretrained) or "naip" (up to four bands)."""
 
     def __post_init__(self) -> None:
         check_start(self)
@@ -41,17 +44,18 @@ class EfficientViMSettings:
     def build(
         self, bands: int, classes: int, weights_folder: str | None = None, seed: int = 0
     ) -> "EfficientViM":
-        """Build the network with its encoder's first weights.
+        """Build the network, its encoder with pretrained weights unless turned off.
 
         Raises:
-            ConfigError: timm has no such encoder, or the statistics know fewer bands.
+            ConfigError: timm has no such encoder.
+            ConfigError: the statistics have fewer bands.
             WeightsError: the weights are absent, damaged or of another architecture.
         """
         return assemble(lambda: EfficientViM(self, bands, classes), self, weights_folder, seed)
 
 
 class Pyramid(nn.Module):
-    """The encoder's maps, each with the coarser ones added, and a fourth of half the last size."""
+    """The encoder's maps, each with the coarser ones added, and the last one subsampled by 2."""
 
     def __init__(self, channels: list[int]) -> None:
         super().__init__()
@@ -116,8 +120,8 @@ class PyramidHead(nn.Module):
 class EfficientViM(SegmentationNetwork):
     """timm's encoder, a pyramid and its head.
 
-    The pyramid was made for maps of strides 4 to 32, but this encoder's have 16 to 64: the logits
-    have stride 16 before they are resampled.
+    The pyramid was designed for maps of strides 4 to 32, but this encoder's have 16 to 64, so the
+    logits have stride 16 before they are resampled.
     """
 
     stride = 64
