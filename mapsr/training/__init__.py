@@ -1,4 +1,4 @@
-"""Training of the baseline networks: chips, augmentation, optimiser, schedule, checkpoints."""
+"""Training of the baseline networks: chips, augmentation, losses, optimiser, checkpoints."""
 
 from mapsr.training.checkpoint import Checkpoint
 from mapsr.training.file import Outputs, architecture_of, load_network, save_network

@@ -17,8 +17,8 @@ from mapsr.training.sampling import Batch
 from mapsr.training.settings import TrainingSettings
 
 OnStep = Callable[[int, Mapping[str, float]], None]
-"""Takes the number of a step and its figures."""
-# so that dropout's random numbers are not those that chips are drawn with
+"""Called with the number of a finished step, from 1, and its metrics by name."""
+# so that dropout and chips are drawn from different random numbers
 _DROPOUT = 3
 
 
@@ -26,10 +26,10 @@ class NetworkTraining(L.LightningModule):
     """A network in training.
 
     Attributes:
-        step: how many steps are done.
-        rejected: chips that were drawn in vain.
+        step: number of finished steps.
+        rejected: number of rejected chips.
         first_loss: of the first step.
-        last_loss: of the last step that was done.
+        last_loss: of the last finished step.
     """
 
     def __init__(
@@ -42,18 +42,20 @@ class NetworkTraining(L.LightningModule):
         released: bool,
         on_step: OnStep,
     ) -> None:
-        """Make the optimiser of a network.
+        """Set up loss, optimiser and schedule.
 
         Args:
-            network: to be trained in place.
+            network: to train in place.
             settings: the recipe.
-            plan: how many steps there are.
+            plan: number of steps and epochs.
             seed: of dropout.
-            released: repeat the faults of the authors' code.
-            on_step: takes loss and learning rate after each step.
+            released: repeat the errors of the authors' code.
+            on_step: called with loss and learning rate after each step.
 
         Raises:
-            ConfigError: the network and the recipe do not fit.
+            ConfigError: the loss needs logits that the network does not give.
+            ConfigError: the recipe has a learning rate or frozen norms for an encoder that the
+                network does not have, or that has random weights.
         """
         super().__init__()
         check_loss(settings.loss, network)
@@ -76,11 +78,11 @@ class NetworkTraining(L.LightningModule):
         self.on_start: Callable[[], None] = lambda: None
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The optimiser; the schedule is set by hand, from the number of the step."""
+        """Return the optimiser; `on_train_batch_start` applies the schedule."""
         return self.optimizer
 
     def on_train_start(self) -> None:
-        """Set the modes of the layers; take over a training that was cut short."""
+        """Set the modes of the layers; restore an interrupted training."""
         self.network.train()
         if self.settings.freeze_norm:
             freeze_norm(self.network)
@@ -96,10 +98,11 @@ class NetworkTraining(L.LightningModule):
             group["lr"] = self.schedule.rate(group[START], self.step)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss of a batch.
+        """Return the loss of a batch.
 
         Raises:
-            ConfigError: the loss is no number, or a layer normalises over a single value.
+            ConfigError: the loss is not a finite number.
+            ConfigError: a batch norm has a single value per channel.
         """
         with drawn_from((_DROPOUT, self.seed, self.step), self.device):
             try:
@@ -122,7 +125,7 @@ class NetworkTraining(L.LightningModule):
         return loss
 
     def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
-        """Look back, report, and let a checkpoint be kept."""
+        """Apply lookahead, report the step, and write a checkpoint where one is due."""
         self.step += 1
         if self.lookahead is not None:
             self.lookahead.after(self.step)
@@ -131,7 +134,7 @@ class NetworkTraining(L.LightningModule):
         self.after_step()
 
     def loss(self, logits: Logits, labels: Tensor) -> Tensor:
-        """The recipe's loss at this step.
+        """Return the recipe's loss at this step.
 
         Args:
             logits: name -> (N, C, H, W), the map's and the network's extra ones.
@@ -175,7 +178,7 @@ def check_norm(network: SegmentationNetwork) -> None:
 
 
 def freeze_norm(network: SegmentationNetwork) -> None:
-    """Let the encoder's batch norms use the statistics that they have, and keep them."""
+    """Let the encoder's batch norms use their stored statistics and leave them unchanged."""
     for module in network.get_submodule("encoder").modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
@@ -183,7 +186,7 @@ def freeze_norm(network: SegmentationNetwork) -> None:
 
 @contextmanager
 def drawn_from(key: tuple[int, ...], device: torch.device) -> Iterator[None]:
-    """Draw torch's random numbers from a key, and leave the global state as it was."""
+    """Seed torch's random numbers within a block and restore the global state after it."""
     seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 1
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):

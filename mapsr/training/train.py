@@ -1,4 +1,4 @@
-"""Train a network, from the start or from where a killed training got to."""
+"""Train a network, from the start or from a checkpoint."""
 
 import logging
 import time
@@ -25,16 +25,16 @@ _SPEED = ("workers", "checkpoint_every")
 
 @dataclass(frozen=True)
 class TrainContext:
-    """Where and how a training happens.
+    """What a training needs besides network, scenes and recipe.
 
     Attributes:
-        checkpoint: where its state is kept.
-        device: where the work is done.
-        precision: Lightning's name of the precision.
+        checkpoint: where its state is saved.
+        device: that it runs on.
+        precision: Lightning's name of the precision, such as "32-true" or "bf16-mixed".
         seed: of chips and dropout.
-        released: repeat the faults of the authors' code.
+        released: repeat the errors of the authors' code.
         progress: shows the steps.
-        on_step: takes loss and learning rate after each step.
+        on_step: called with loss and learning rate after each step.
     """
 
     checkpoint: Checkpoint
@@ -47,8 +47,8 @@ class TrainContext:
 
 
 def identity_of(settings: TrainingSettings) -> dict[str, object]:
-    """What the trained weights depend on in a recipe, by key."""
-    # as lists, which come back from a file as they were
+    """Return the settings that the trained weights depend on, by key."""
+    # tuples become lists, as they do in a file
     values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()}
     return {f"training.{key}": value for key, value in values.items() if key not in _SPEED}
 
@@ -59,21 +59,23 @@ def train_network(
     settings: TrainingSettings,
     context: TrainContext,
 ) -> dict[str, object]:
-    """Train a network in place; it is left in the mode for use, without gradients.
+    """Train a network in place and leave it in evaluation mode, without gradients.
 
     Args:
-        network: as it starts.
-        scenes: to draw chips of.
+        network: to train.
+        scenes: to draw chips from.
         settings: the recipe.
-        context: where and how it is trained.
+        context: checkpoint, device, precision, seed and reports.
 
     Returns:
-        What is to be recorded: steps, epochs, losses, chips rejected, seconds.
+        Facts for the run's record: steps, epochs, losses, rejected chips, seconds.
 
     Raises:
-        ConfigError: the network and the recipe do not fit, or the training diverged.
-        DataError: a scene gives no chip without gaps.
-        WeightsError: the checkpoint is damaged or can't be written.
+        ConfigError: the network does not fit the recipe.
+        ConfigError: the training diverged.
+        DataError: all chips of a scene have gaps.
+        WeightsError: the checkpoint is damaged.
+        WeightsError: the checkpoint can't be written.
     """
     alike = context.released and settings.flaws == "paraformer"
     plan = DrawPlan(len(scenes.scenes), settings, context.seed, alike=alike)
@@ -91,7 +93,7 @@ def train_network(
     del state
     sampler = ChipSampler(scenes, plan, settings)
     batches = Batches(sampler, first, settings.workers, context.progress)
-    # the plan knows of epochs: to Lightning it is one long one
+    # the plan has the epochs: for Lightning the training is one of them
     fit_quietly(training, batches, context.device.type, context.precision, epochs=1)
     batches.finish()
     network.zero_grad(set_to_none=True)
@@ -112,12 +114,12 @@ def train_network(
 def _begin(
     training: NetworkTraining, checkpoint: Checkpoint, state: Mapping[str, Any] | None
 ) -> int:
-    """Prepare checkpoints, and going on from one; return the first step to be done."""
+    """Set up checkpoints and resumption; return the first step."""
     every = training.settings.checkpoint_every
     plan = training.plan
 
-    def keep() -> None:
-        # the last one would be in vain: the weights are saved at once
+    def save_if_due() -> None:
+        # not after the last step, when the caller saves the weights
         if (
             every
             and training.step < plan.steps
@@ -125,10 +127,10 @@ def _begin(
         ):
             checkpoint.save(training)
 
-    training.after_step = keep
+    training.after_step = save_if_due
     if state is None:
         return 0
     training.on_start = lambda: checkpoint.resume(training, state)
     training.step = int(state["step"])
-    logger.info("training goes on from step %d of %d", training.step, plan.steps)
+    logger.info("training resumes from step %d of %d", training.step, plan.steps)
     return training.step

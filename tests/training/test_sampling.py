@@ -128,11 +128,11 @@ def test_padding_is_no_gap(scenes):
     assert (batch.labels == 255).any()
 
 
-@pytest.mark.parametrize(("crop", "tried"), [(38, "100 tries"), (64, "its only one")])
+@pytest.mark.parametrize(("crop", "tried"), [(38, "all 100 random chips"), (64, "its only chip")])
 def test_a_scene_full_of_gaps_is_an_error_that_names_the_keys(scenes, crop, tried):
     one = sampler(scenes[2:], crop=crop, reject=True)
     one.scenes._table[:] = 255
-    message = rf"scene 'gap' is without gaps .* in {tried}: set training.reject=false.*now {crop}"
+    message = rf"Scene 'gap' has gaps .* in {tried}: set training.reject=false.*now {crop}"
     with pytest.raises(DataError, match=message):
         one.batch(0)
 
