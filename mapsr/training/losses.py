@@ -2,7 +2,7 @@
 
 A further loss is a function with `@loss(name)` in a file that this package imports. Settings of its
 own go into a subclass of `TrainingSettings`, registered with `@choice("training", kind)`, which the
-function finds in `Moment.settings`.
+function finds in `LossContext.settings`.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,13 +30,13 @@ Logits = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
-class Moment:
+class LossContext:
     """When and how a loss is computed.
 
     Attributes:
         settings: of the training.
         done: share of the steps before this one, in [0, 1).
-        released: repeat the faults of the authors' code.
+        released: repeat the errors of the authors' code.
     """
 
     settings: "TrainingSettings"
@@ -44,10 +44,10 @@ class Moment:
     released: bool
 
 
-Compute = Callable[[Logits, Tensor, Moment], Tensor]
-"""Logits, labels (N, H, W) int64 with 255 for nodata, moment -> scalar."""
+Compute = Callable[[Logits, Tensor, LossContext], Tensor]
+"""Logits, labels (N, H, W) int64 with 255 for nodata, context -> scalar."""
 Empty = Callable[[Logits, Tensor], bool]
-"""Logits, labels -> whether no pixel is left to take the released loss's mean over."""
+"""Logits, labels -> whether no pixel is left for the mean of the authors' code."""
 
 
 @dataclass(frozen=True)
@@ -97,19 +97,22 @@ def check_loss(name: str, network: SegmentationNetwork) -> None:
     Raises:
         ConfigError: the network lacks some of them.
     """
-    missing = [need for need in LOSSES[name].needs if need not in network.extra_logits]
-    if missing:
-        given = ", ".join((MAP, *network.extra_logits))
-        raise ConfigError(
-            f"training.loss={name} needs the logits {' and '.join(missing)}, but "
-            f"{type(network).__name__} gives only {given}: choose a network with these branches "
-            f"(network=paraformer has cnn and vit) or another loss."
-        )
+    needs = set(LOSSES[name].needs)
+    if needs <= set(network.extra_logits):
+        return
+    given = ", ".join((MAP, *network.extra_logits))
+    networks = SegmentationNetwork.__subclasses__()
+    fitting = [kind.__name__ for kind in networks if needs <= set(kind.extra_logits)]
+    raise ConfigError(
+        f"training.loss={name} needs the logits {' and '.join(sorted(needs))}, but "
+        f"{type(network).__name__} gives only {given}: choose another loss, or a network that "
+        f"gives them ({', '.join(fitting) or 'none does'})."
+    )
 
 
 @loss("cross_entropy")
-def _cross_entropy(logits: Logits, labels: Tensor, moment: Moment) -> Tensor:
-    return cross_entropy(logits[MAP], labels, released=moment.released)
+def _cross_entropy(logits: Logits, labels: Tensor, context: LossContext) -> Tensor:
+    return cross_entropy(logits[MAP], labels, released=context.released)
 
 
 def _no_agreement(logits: Logits, labels: Tensor) -> bool:
@@ -117,21 +120,21 @@ def _no_agreement(logits: Logits, labels: Tensor) -> bool:
 
 
 @loss("plat", needs=("cnn", "vit"), empty=_no_agreement)
-def _plat(logits: Logits, labels: Tensor, moment: Moment) -> Tensor:
-    return plat_loss(logits["cnn"], logits["vit"], labels, released=moment.released)
+def _plat(logits: Logits, labels: Tensor, context: LossContext) -> Tensor:
+    return plat_loss(logits["cnn"], logits["vit"], labels, released=context.released)
 
 
 # its means count unlabelled pixels or absent classes and so are never empty
 @loss("unetformer", empty=lambda logits, labels: False)
-def _unetformer(logits: Logits, labels: Tensor, moment: Moment) -> Tensor:
-    return unetformer_loss(tuple(logits.values()), labels, released=moment.released)
+def _unetformer(logits: Logits, labels: Tensor, context: LossContext) -> Tensor:
+    return unetformer_loss(tuple(logits.values()), labels, released=context.released)
 
 
 @loss("confident_area")
-def _confident_area(logits: Logits, labels: Tensor, moment: Moment) -> Tensor:
-    settings = moment.settings
-    if moment.done < settings.warm_up:
-        return cross_entropy(logits[MAP], labels, released=moment.released)
+def _confident_area(logits: Logits, labels: Tensor, context: LossContext) -> Tensor:
+    settings = context.settings
+    if context.done < settings.warm_up:
+        return cross_entropy(logits[MAP], labels, released=context.released)
     return confident_area_loss(
         logits[MAP],
         labels,

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from mapsr.errors import ConfigError
 from mapsr.networks import MAP, SegmentationNetwork
 from mapsr.training.draws import DrawPlan
-from mapsr.training.losses import LOSSES, Logits, Moment, check_loss
+from mapsr.training.losses import LOSSES, Logits, LossContext, check_loss
 from mapsr.training.optim import START, Lookahead, Schedule, make_optimizer
 from mapsr.training.sampling import Batch
 from mapsr.training.settings import TrainingSettings
@@ -140,16 +140,16 @@ class NetworkTraining(L.LightningModule):
             logits: name -> (N, C, H, W), the map's and the network's extra ones.
             labels: (N, H, W) int64, 255 for nodata.
         """
-        moment = Moment(self.settings, self.step / self.plan.steps, self.released)
-        return LOSSES[self.settings.loss].compute(logits, labels, moment)
+        context = LossContext(self.settings, self.step / self.plan.steps, self.released)
+        return LOSSES[self.settings.loss].compute(logits, labels, context)
 
     def _explain_nan(self, logits: Logits, labels: Tensor) -> str:
         start = f"The loss of step {self.step + 1} is not a finite number: "
         if self.released and LOSSES[self.settings.loss].empty(logits, labels):
             return (
-                f"{start}the authors' code takes a mean over the labelled pixels (with "
-                "training.loss=plat, over those whose label the first branch predicts), and this "
-                "batch has none: set recipe=corrected."
+                f"{start}the authors' code averages over the pixels that this loss learns from, "
+                "and this batch has none, since no pixel is labelled or no label is predicted: "
+                "set recipe=corrected."
             )
         return (
             f"{start}the training diverged. Lower training.learning_rate, now "
