@@ -124,7 +124,7 @@ def _plat(logits: Logits, labels: Tensor, context: LossContext) -> Tensor:
     return plat_loss(logits["cnn"], logits["vit"], labels, released=context.released)
 
 
-# its means count unlabelled pixels or absent classes and so are never empty
+# the authors' means are over all pixels and all classes, which are never empty
 @loss("unetformer", empty=lambda logits, labels: False)
 def _unetformer(logits: Logits, labels: Tensor, context: LossContext) -> Tensor:
     return unetformer_loss(tuple(logits.values()), labels, released=context.released)

@@ -1,4 +1,4 @@
-"""What a published training recipe consists of."""
+"""The settings of a training recipe."""
 
 from dataclasses import dataclass
 
@@ -15,18 +15,20 @@ class TrainingSettings:
     """How a network is trained: chips, augmentation, loss, optimiser, schedule.
 
     Raises:
-        ConfigError: a number is out of range, a word is unknown, or two keys contradict each other.
+        ConfigError: a number is out of range.
+        ConfigError: a choice is unknown.
+        ConfigError: epochs and max_steps are both null.
     """
 
     epochs: int | None = 30
     """Passes over the scenes, at least 1; null: as many as max_steps takes. More fit the labels
     better, errors of a coarse product included. Published: 30 (UNetFormer), 100 (Paraformer)."""
     max_steps: int | None = None
-    """Most optimiser steps, and the length of the schedule where that is shorter than epochs; null:
-    no limit. Some dozens make a trial, EfficientViM's published recipe has 40,000."""
+    """Most optimiser steps, and the length of the schedule where that is shorter than epochs; null: no
+    limit. Some dozens make a trial; EfficientViM's published recipe has 40,000."""
     batch: int = 16
     """Chips per step, at least 1. Memory grows with it; a smaller batch makes batch norm and
-    gradients noisier, and wants a smaller learning rate. Published: 10 to 32."""
+    gradients noisier and needs a smaller learning rate. Published: 10 to 32."""
     crop: int = 512
     """Side of a chip in pixels, at least 1, best a multiple of 64; a smaller scene is taken whole
     and padded. Memory grows with its square; a larger one shows the network more context.
@@ -36,8 +38,8 @@ class TrainingSettings:
     has 50 for tiles of about 6000 x 7500 px; small scenes need fewer."""
     reject: bool = False
     """Redraw a chip that has a nodata label or a pixel that is zero in all bands. True is
-    Paraformer's rule and wants scenes that are mostly complete; false trains on the rest of such
-    chips and ignores the gaps."""
+    Paraformer's rule and needs scenes that are mostly complete; false trains on such chips too and
+    ignores their gaps."""
     scales: tuple[float, ...] = (1.0,)
     """Factors above 0 of which one, drawn evenly, enlarges each chip; below 1 a chip shows more of
     the scene. A wider range makes the network indifferent to the size of objects, which helps where
@@ -58,8 +60,9 @@ class TrainingSettings:
     less context. UNetFormer has 0.25 for Vaihingen and none for LoveDA."""
     loss: str = "cross_entropy"
     """"cross_entropy" for any network; "plat" for Paraformer, whose transformer learns only from
-    labels that its other branch predicts; "unetformer", label smoothing and Dice, which is kinder
-    to rare classes; "confident_area", a stand-in for L2HNet's loss, for labels with many errors."""
+    labels that its other branch predicts; "unetformer", label smoothing and Dice, which gives
+    rare classes more weight; "confident_area", a stand-in for L2HNet's loss, for labels with many
+    errors."""
     warm_up: float = 0.2
     """Share of the steps with plain cross-entropy, in [0, 1], before loss=confident_area selects
     labels; 0 selects by an untrained network. Not published: raise it where the loss stalls."""
@@ -67,8 +70,8 @@ class TrainingSettings:
     """Smallest probability of a label in the confident area, in [0, 1], with loss=confident_area;
     higher drops more labels, 0 none. Null: the label must be the most probable class."""
     confident_entropy: float = 0.0
-    """Weight, at least 0, of the entropy outside the confident area, with loss=confident_area; 0:
-    they are ignored. More pushes these pixels to a decision sooner, right or wrong."""
+    """Weight, at least 0, of the entropy outside the confident area, with loss=confident_area: 0
+    ignores these pixels, more pushes them to a decision sooner, right or wrong."""
     optimizer: str = "adamw"
     """"adamw", or "sgd", which needs a learning rate some ten times as high (Paraformer: 0.01)."""
     learning_rate: float = 6e-4
@@ -102,7 +105,7 @@ class TrainingSettings:
     UNetFormer and EfficientViM."""
     power: float = 0.9
     """Exponent of schedule=poly, at least 0: 1 falls in a straight line, less stays high for longer
-    and falls at the end. All published recipes have 0.9."""
+    and falls at the end. Paraformer and EfficientViM have 0.9."""
     restart: int = 15
     """Epochs of the first cycle, at least 1, with schedule=restarts; UNetFormer: 15."""
     restart_factor: int = 2
@@ -110,7 +113,7 @@ class TrainingSettings:
     UNetFormer: 2. Epochs should end with a cycle: 15, 45, 105 and so on."""
     freeze_norm: bool = False
     """Normalise in the encoder by its pretrained batch statistics, as EfficientViM's recipe does:
-    for batches too small to measure any. Needs network.pretrained=true."""
+    for batches that are too small to measure their own. Needs network.pretrained=true."""
     flaws: str = "none"
     """What recipe=released repeats besides the errors of the losses: "paraformer" (a schedule
     counted in chips, so that it hardly decays; a learning rate scaled by the batch only for
