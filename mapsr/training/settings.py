@@ -24,8 +24,8 @@ class TrainingSettings:
     """Passes over the scenes, at least 1; null: as many as max_steps takes. More fit the labels
     better, errors of a coarse product included. Published: 30 (UNetFormer), 100 (Paraformer)."""
     max_steps: int | None = None
-    """Most optimiser steps, and the length of the schedule where that is shorter than epochs; null: no
-    limit. Some dozens make a trial; EfficientViM's published recipe has 40,000."""
+    """Most optimiser steps, and the length of the schedule where that is shorter than epochs; null:
+    no limit. Some dozens make a trial; EfficientViM's published recipe has 40,000."""
     batch: int = 16
     """Chips per step, at least 1. Memory grows with it; a smaller batch makes batch norm and
     gradients noisier and needs a smaller learning rate. Published: 10 to 32."""
