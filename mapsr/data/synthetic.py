@@ -33,6 +33,9 @@ class SyntheticSettings:
     """Landscapes drawn from a seed, with a coarse product that has the errors of real ones.
 
     Each scene has an image of four bands at 1 m, an NLCD-like product at 30 m, and truth at 1 m.
+
+    Raises:
+        ConfigError: a number is below its smallest value.
     """
 
     seed: int = 0

@@ -46,6 +46,9 @@ class DiskCacheSettings:
     """Tokens are kept on disk and shared by all runs, for repeated runs over the same images.
 
     Results are the same to the last bit.
+
+    Raises:
+        ConfigError: most_gib is not above 0.
     """
 
     folder: str | None = None

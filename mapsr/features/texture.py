@@ -38,7 +38,11 @@ _KERNEL = 2.0
 @choice("backbone", "texture")
 @dataclass(frozen=True)
 class TextureSettings:
-    """Colour, index and texture statistics; needs no weights and at least three bands."""
+    """Colour, index and texture statistics; needs no weights and at least three bands.
+
+    Raises:
+        ConfigError: stride is below 2, or channels below 1.
+    """
 
     stride: int = 4
     """Side of a cell in image pixels, at least 2. Smaller cells follow smaller objects but have

@@ -17,7 +17,12 @@ from mapsr.weights import load_state, resolve
 @choice("backbone", "vit")
 @dataclass(frozen=True)
 class ViTSettings:
-    """A timm vision transformer with weights of the registry or of a file."""
+    """A timm vision transformer with weights of the registry or of a file.
+
+    Raises:
+        ConfigError: enlarge is not above 0.
+        ConfigError: positions is unknown.
+    """
 
     model: str = "vit_base_patch14_dinov2.lvd142m"
     """timm's name of the architecture; it must be that of the weights. The paper has DINOv2-B/14.

@@ -18,7 +18,7 @@ class Backbone(nn.Module):
     """
 
     def __init__(self, model: str, bands: int, maps: int) -> None:
-        """Make it with random weights.
+        """Set up the model with random weights.
 
         Args:
             model: timm's name of the architecture.

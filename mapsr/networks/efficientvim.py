@@ -22,7 +22,11 @@ WIDTH = 128
 @choice("network", "efficientvim")
 @dataclass(frozen=True)
 class EfficientViMSettings:
-    """EfficientViM-M4 with a semantic feature pyramid."""
+    """EfficientViM-M4 with a semantic feature pyramid.
+
+    Raises:
+        ConfigError: there is a checkpoint, but pretrained is false.
+    """
 
     encoder: str = "efficientvim_m4"
     """timm's name of the encoder, from small to large: efficientvim_m1 .. m4. MapSR's Table I has
@@ -76,7 +80,7 @@ class Ascent(nn.Module):
     """Convolutions, each followed by a bilinear doubling where there is one."""
 
     def __init__(self, doublings: int) -> None:
-        """Make it.
+        """Set up the layers.
 
         Args:
             doublings: how many convolutions are followed by one; 0 is one convolution alone.

@@ -24,7 +24,11 @@ LAST = 1024
 @choice("network", "efficientvit")
 @dataclass(frozen=True)
 class EfficientViTSettings:
-    """EfficientViT-Seg L2 with the head published for ADE20K."""
+    """EfficientViT-Seg L2 with the head published for ADE20K.
+
+    Raises:
+        ConfigError: there is a checkpoint, but pretrained is false.
+    """
 
     encoder: str = "efficientvit_l2"
     """timm's name of the encoder, from small to large: efficientvit_b0 .. b3, then efficientvit_l1

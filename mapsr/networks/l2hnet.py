@@ -23,7 +23,12 @@ REDUCED = (640, 1024, 1024)
 @choice("network", "l2hnet")
 @dataclass(frozen=True)
 class L2HNetSettings:
-    """L2HNet, as counted in MapSR's tables or as published; it starts from random weights."""
+    """L2HNet, as counted in MapSR's tables or as published; it starts from random weights.
+
+    Raises:
+        ConfigError: the variant is unknown.
+        ConfigError: width is not a positive multiple of 4.
+    """
 
     variant: str = "trunk"
     """"trunk": the convolutional branch of Paraformer with its strided layers, which MapSR's
@@ -85,7 +90,7 @@ class Trunk(nn.Module):
     """A first convolution and five blocks, all at the image's resolution."""
 
     def __init__(self, bands: int, width: int, *, activated: bool) -> None:
-        """Make it.
+        """Set up the layers.
 
         Args:
             bands: of the image.

@@ -26,7 +26,13 @@ DROPOUT = 0.1
 @choice("network", "paraformer")
 @dataclass(frozen=True)
 class ParaformerSettings:
-    """Paraformer with a ViT-B/16 pretrained on ImageNet-21k."""
+    """Paraformer with a ViT-B/16 pretrained on ImageNet-21k.
+
+    Raises:
+        ConfigError: width is not a positive multiple of 4.
+        ConfigError: image is not a positive multiple of 16.
+        ConfigError: there is a checkpoint, but pretrained is false.
+    """
 
     width: int = 128
     """Channels of a convolutional block, a positive multiple of 4. 128 in MapSR's Table I; the
@@ -81,7 +87,7 @@ class Transformer(nn.Module):
     """The blocks of a timm ViT on the trunk's reduced map, with learned positions."""
 
     def __init__(self, model: str, inputs: int, grid: int) -> None:
-        """Make it with random weights and zero positions.
+        """Set up the layers with random weights and zero positions.
 
         Args:
             model: timm's name of a vision transformer.

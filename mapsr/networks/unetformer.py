@@ -25,7 +25,11 @@ WINDOW = 8
 @choice("network", "unetformer")
 @dataclass(frozen=True)
 class UNetFormerSettings:
-    """UNetFormer with the ResNet-18 it was published with."""
+    """UNetFormer with the ResNet-18 that it was published with.
+
+    Raises:
+        ConfigError: there is a checkpoint, but pretrained is false.
+    """
 
     encoder: str = "resnet18"
     """timm's name of an encoder with four maps of strides 4 to 32. The published one is resnet18;
