@@ -1,4 +1,4 @@
-"""Findings: what was looked at, what was found, and how to mend it; and numbers in words."""
+"""Findings: what was checked, what was found and how to fix it; and numbers for people to read."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ Item = TypeVar("Item")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        topic: what was looked at.
+        topic: what was checked.
         text: what was found.
-        remedy: how to mend it where the command in question can't work without, else None.
+        remedy: how to fix it where the command in question can't work otherwise, else None.
     """
 
     topic: str
@@ -23,7 +23,7 @@ class Finding:
 
 
 def percent(share: float) -> str:
-    """A share from 0 to 1 in percent, in which neither a little is nothing nor most is all."""
+    """Format a share from 0 to 1 in percent; what is not 0 or 1 is never shown as 0 % or 100 %."""
     if 0 < share < 0.001:
         return "under 0.1 %"
     if 0.999 < share < 1:
@@ -32,7 +32,7 @@ def percent(share: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time in the unit that people would say it in."""
+    """Format a time in its natural unit."""
     for limit, unit, length in ((90, "s", 1), (5400, "minutes", 60), (172_800, "hours", 3600)):
         if seconds < limit:
             return f"{_short(seconds / length)} {unit}"
@@ -40,7 +40,7 @@ def duration(seconds: float) -> str:
 
 
 def volume(size_bytes: float) -> str:
-    """An amount of memory or disk."""
+    """Format an amount of memory or disk space."""
     for limit, unit, length in ((1 << 20, "KiB", 1 << 10), (1 << 30, "MiB", 1 << 20)):
         if size_bytes < limit:
             return f"{size_bytes / length:.0f} {unit}"
@@ -48,12 +48,12 @@ def volume(size_bytes: float) -> str:
 
 
 def pixels(count: float) -> str:
-    """A number of pixels."""
+    """Format a number of pixels."""
     return f"{count / 1e6:.3g} Mpx" if count < 1e9 else f"{count / 1e9:.3g} Gpx"
 
 
 def evenly(items: Sequence[Item], most: int) -> list[Item]:
-    """At most so many of the items, drawn evenly."""
+    """Return at most ``most`` of the items, evenly spaced."""
     count = min(len(items), most)
     return [items[index * len(items) // count] for index in range(count)]
 

@@ -1,4 +1,4 @@
-"""How long work reports where it is, without knowing what it is shown on."""
+"""How long-running work reports its progress, whatever displays it."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -8,7 +8,7 @@ Item = TypeVar("Item")
 
 
 class Progress(Protocol):
-    """Shows how far a loop has come; the command line gives one that draws."""
+    """Shows the progress of a loop; the command line has one that draws a bar."""
 
     def track(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
         """Yield ``items`` unchanged, showing ``what`` and how many of ``total`` are done."""
@@ -24,9 +24,9 @@ class Quiet:
 
 
 Watch = Callable[[str], AbstractContextManager[object]]
-"""Times the stage that a ``with watch("stage"):`` block belongs to."""
+"""Times the block of ``with watch("stage"):`` as part of that stage."""
 
 
 def unwatched(stage: str) -> AbstractContextManager[object]:
-    """Time nothing."""
+    """Time nothing; the default ``Watch``."""
     return nullcontext()

@@ -1,4 +1,4 @@
-"""Lightning's trainer without its talk: for trainings that report by themselves."""
+"""Lightning's trainer without its output, for trainings that report by themselves."""
 
 import logging
 import warnings
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 def fit_quietly(
     module: "L.LightningModule", batches: object, accelerator: str, precision: str, epochs: int
 ) -> None:
-    """Train a module in place, on one device; no files, no bars, no advice.
+    """Train a module in place on one device, without files, progress bars or tips.
 
     Args:
-        module: what is trained.
+        module: to train.
         batches: a sized iterable of what its ``training_step`` takes.
         accelerator: Lightning's name of the device.
         precision: Lightning's name of the precision.
@@ -24,12 +24,12 @@ def fit_quietly(
     """
     import lightning as L
 
-    with _hushed(), warnings.catch_warnings():
-        # Lightning's own: https://github.com/Lightning-AI/pytorch-lightning/issues/21326
+    with _without_tips(), warnings.catch_warnings():
+        # Lightning's own bug: https://github.com/Lightning-AI/pytorch-lightning/issues/21326
         warnings.filterwarnings(
             "ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated", FutureWarning
         )
-        # the device is the user's choice
+        # the user chose the device
         warnings.filterwarnings("ignore", "GPU available but not used")
         trainer = L.Trainer(
             accelerator=accelerator,
@@ -45,8 +45,8 @@ def fit_quietly(
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
-    """Keep Lightning's advice off the terminal; its warnings and errors stay."""
+def _without_tips() -> Iterator[None]:
+    """Hide Lightning's tips; its warnings and errors stay."""
     lightning = logging.getLogger("lightning.pytorch")
     level = lightning.level
     lightning.setLevel(logging.WARNING)

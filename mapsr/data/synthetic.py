@@ -1,6 +1,6 @@
-"""Synthetic scenes: the data set that is there without a download.
+"""Synthetic scenes: a data set that needs no download.
 
-They exist so that everything runs, and is tested, everywhere; no published number comes from them.
+With them everything runs and is tested everywhere; no published number depends on them.
 """
 
 from dataclasses import dataclass
@@ -19,34 +19,44 @@ from mapsr.geo import Grid, write_raster
 from mapsr.settings import aside, choice
 
 SMALLEST = 160
-"""Pixels of an image's side below which a village and a river do not fit beside each other."""
+"""Smallest side of an image in pixels: a village and a river must fit beside each other."""
 _MARGIN = 60
-"""Metres drawn around an image: a cell's diagonal and the largest shift of the product."""
+"""Metres drawn around an image: the diagonal of a cell plus the largest shift of the product."""
 _ZONES = ((26918, 380_000, 4_320_000), (26917, 560_000, 4_300_000))
 """EPSG code, easting and northing of the first scene in each UTM zone."""
 _APART = 10_000
-"""Metres between scenes of a zone."""
+"""Metres between the scenes of a zone."""
 
 
 @choice("data", "synthetic")
 @dataclass(frozen=True)
 class SyntheticSettings:
-    """Landscapes drawn from a seed, with a coarse product that is wrong as real ones are."""
+    """Landscapes drawn from a seed, with a coarse product that has the errors of real ones.
+
+    Each scene has an image of four bands at 1 m, an NLCD-like product at 30 m, and truth at 1 m.
+
+    Raises:
+        ConfigError: a number is below its smallest value.
+    """
 
     seed: int = 0
-    """What all scenes are drawn from."""
+    """Of all scenes, at least 0; another seed draws other landscapes with the same statistics."""
     fit_scenes: int = 2
-    """Number of scenes to fit on."""
+    """Number of scenes to fit on, at least 1. More take longer to draw and vary more; the first
+    ones stay the same."""
     score_scenes: int = 2
-    """Number of scenes to score on, none of which is fitted on."""
+    """Number of scenes to score on, at least 1, none of which is fitted on. Confidence intervals
+    need at least 2 and narrow with more."""
     height: int = 416
-    """Rows of 1 m of each image."""
+    """Rows of each image at 1 m, at least 160. Larger landscapes have larger villages and woods."""
     width: int = 448
-    """Columns of 1 m of each image."""
+    """Columns of each image at 1 m, at least 160; unlike height by default, so that mistaking one
+    for the other shows."""
     scale: float = 255.0
-    """Value of the image that becomes 1."""
+    """Pixel value that becomes 1, above 0. The images have 8 bits, so 255 is right; another value
+    tries what a wrong scale does."""
     root: str | None = aside(None)
-    """Folder that the files go to; null leaves the choice to the run."""
+    """Folder for the files; null: the run's own folder. Set it to share the scenes between runs."""
 
     bands: ClassVar[int | None] = None
     agree: ClassVar[tuple[str, ...]] = ()
@@ -68,12 +78,15 @@ class SyntheticSettings:
 def make_scenes(settings: SyntheticSettings, folder: Path) -> Scenes:
     """Draw the scenes and write ``image.tif``, ``coarse.tif`` and ``truth.tif`` of each.
 
-    A scene depends on the seed, its size, its part and its number in it only, so more scenes
-    leave those before as they are, and repeating the call writes the same files.
+    A scene depends only on seed, size, part (fit or score) and number, so that more scenes leave
+    the others unchanged and the same call writes the same files.
 
     Args:
-        settings: what to draw.
-        folder: where the files go, a folder for each scene, unless ``settings.root`` says so.
+        settings: number, size and seed of the scenes.
+        folder: for a folder per scene, unless ``settings.root`` is set.
+
+    Returns:
+        The scenes to fit and to score on.
     """
     root = folder if settings.root is None else Path(settings.root)
     counts = {"fit": settings.fit_scenes, "score": settings.score_scenes}
@@ -101,7 +114,7 @@ def _make_scene(settings: SyntheticSettings, root: Path, part: str, number: int)
 
 
 def _grid(settings: SyntheticSettings, part: str, number: int) -> Grid:
-    """Lay a scene into one of two UTM zones, apart from the others."""
+    """Place a scene in one of two UTM zones, apart from the others."""
     epsg, easting, northing = _ZONES[number % 2]
     x = easting + _APART * (part == "score")
     y = northing + _APART * (number // 2)

@@ -1,4 +1,4 @@
-"""From predicted and true labels to counts, scores and their intervals."""
+"""From predicted and true labels to confusion matrices, scores and confidence intervals."""
 
 from mapsr.evaluation.confusion import Confusion
 from mapsr.evaluation.intervals import Intervals, bootstrap

@@ -1,4 +1,4 @@
-"""The confusion matrix: the only thing that is kept of a comparison of two label maps."""
+"""The confusion matrix of predicted and true labels, from which all scores are computed."""
 
 from dataclasses import dataclass
 from typing import Self
@@ -9,20 +9,20 @@ from numpy.typing import NDArray
 from mapsr.errors import DataError
 from mapsr.legends import NODATA
 
-# bincount needs eight bytes a pixel: a block bounds that to 32 MiB for a raster of any size
+# bincount needs eight bytes per pixel: blocks limit that to 32 MiB for rasters of any size
 BLOCK_PX = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
 class Confusion:
-    """Pixel counts of truth against prediction; matrices of several scenes add up.
+    """Pixel counts by true and predicted class; the matrices of several scenes add up.
 
     Attributes:
         counts: int64 (C, C + 1); rows are the true class, columns the predicted one; the last
             column counts predictions of nodata on valid truth, which are errors.
 
     Raises:
-        DataError: the counts are no (C, C + 1) matrix of whole numbers >= 0.
+        DataError: the counts are not an int64 (C, C + 1) matrix without negative numbers.
     """
 
     counts: NDArray[np.int64]
@@ -38,7 +38,7 @@ class Confusion:
 
     @classmethod
     def zeros(cls, classes: int) -> Self:
-        """Return the matrix of no pixels for ``classes`` classes."""
+        """Return the matrix of zero pixels for ``classes`` classes."""
         return cls(np.zeros((classes, classes + 1), np.int64))
 
     @classmethod
@@ -53,7 +53,7 @@ class Confusion:
         Raises:
             DataError: the shapes differ.
             DataError: an array is not uint8.
-            DataError: an array holds a value that is neither a class nor 255.
+            DataError: an array has a value that is neither a class nor 255.
         """
         if truth.shape != prediction.shape:
             raise DataError(
@@ -81,7 +81,7 @@ class Confusion:
         if self.classes != other.classes:
             raise DataError(
                 f"can't add confusion matrices of {self.classes} and {other.classes} classes; "
-                "expected scenes of one legend."
+                "expected scenes with the same legend."
             )
         return Confusion(self.counts + other.counts)
 
@@ -92,9 +92,9 @@ def _check_labels(what: str, labels: NDArray[np.uint8], classes: int) -> None:
     histogram = np.zeros(256, np.int64)
     for start in range(0, labels.size, BLOCK_PX):
         histogram += np.bincount(labels.ravel()[start : start + BLOCK_PX], minlength=256)
-    strangers = [value for value in np.flatnonzero(histogram) if classes <= value != NODATA]
-    if strangers:
+    unknown = [value for value in np.flatnonzero(histogram) if classes <= value != NODATA]
+    if unknown:
         raise DataError(
-            f"{what} holds the value {strangers[0]}, expected 0..{classes - 1} or 255 for nodata; "
+            f"{what} has the value {unknown[0]}, expected 0..{classes - 1} or 255 for nodata; "
             "apply the crosswalk of its product first."
         )

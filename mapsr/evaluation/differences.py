@@ -1,4 +1,4 @@
-"""Paired differences: how much better one map of the same scenes is than another."""
+"""Paired differences of scores: how much better one map of the same scenes is than another."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from mapsr.evaluation.scores import mean_iou
 
 @dataclass(frozen=True)
 class Difference:
-    """How much larger the mean IoU of one map is, pooled over scenes.
+    """The difference in mean IoU of two maps, pooled over scenes.
 
     Attributes:
         miou: the difference, in [-1, 1].
         low: lower end of its percentile interval.
         high: upper end.
-        level: share of the resamples inside the interval.
+        level: confidence level, in [0, 1].
     """
 
     miou: float
@@ -34,41 +34,43 @@ def bootstrap_difference(
     resamples: int = 1000,
     level: float = 0.95,
 ) -> Difference | None:
-    """Draw scenes with replacement, the same ones for both maps, and take the difference each time.
+    """Paired bootstrap over scenes of the difference in mean IoU.
 
-    What makes a scene hard is hard for both: the difference varies far less than either score, so
-    two intervals that overlap do not say that the maps are alike.
+    Each resample draws the same scenes for both maps. A scene that is hard for one map is hard for
+    the other, so that their difference varies much less than either score: overlapping intervals of
+    two scores do not mean that the maps are equally good.
 
     Args:
         first: scene name -> confusion matrix of the map that may be better.
-        second: the same of the map that it is compared with.
-        generator: source of the draws.
-        resamples: how many draws.
-        level: share of the draws inside the interval, between 0 and 1.
+        second: the same of the other map.
+        generator: source of randomness.
+        resamples: number of resamples, at least 1; 1000 settle the second decimal of a percentage.
+        level: confidence level, in [0, 1].
 
     Returns:
         The difference first - second, or None where fewer than two scenes have truth.
 
     Raises:
         ConfigError: ``resamples`` is below 1 or ``level`` outside [0, 1].
-        DataError: the scenes differ, or the truth of one of them does.
+        DataError: the scenes differ.
+        DataError: the truth of a scene differs.
 
-    Source:
-        Efron and Tibshirani, An Introduction to the Bootstrap (1993), sections 8.3 and 13.3.
+    Source: Efron and Tibshirani, An introduction to the bootstrap, 1993, sections 8.3 and 13.3,
+    doi:10.1007/978-1-4899-4541-9.
     """
     require_range(resamples, "resamples", low=1)
     require_range(level, "level", high=1)
     if first.keys() != second.keys():
         odd = sorted(first.keys() ^ second.keys())[0]
         raise DataError(
-            f"the maps are of other scenes: only one has '{odd}'; expected the same for both."
+            f"the two maps have different scenes: only one has '{odd}'; expected the same."
         )
     names = [name for name, confusion in first.items() if confusion.counts.any()]
     for name in names:
         counts = first[name].counts, second[name].counts
         if counts[0].shape != counts[1].shape or (counts[0].sum(1) != counts[1].sum(1)).any():
             raise DataError(
-                f"the truth of scene '{name}' is another for each of the maps; expected one truth."
+                f"the truth of scene '{name}' differs between the two maps; expected the same."
             )
     if len(names) < 2:
         return None

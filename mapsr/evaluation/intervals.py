@@ -1,4 +1,4 @@
-"""Bootstrap intervals: how far a score may move had other scenes been drawn."""
+"""Bootstrap intervals: how much a score would vary with other scenes."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -17,9 +17,9 @@ class Intervals:
     Attributes:
         miou: lower and upper end for the mean IoU.
         oa: lower and upper end for the overall accuracy.
-        level: share of the resamples inside each interval.
-        resamples: how many times the scenes were drawn.
-        scenes: how many scenes with truth there were to draw from.
+        level: confidence level, in [0, 1].
+        resamples: number of resamples.
+        scenes: number of scenes with truth.
     """
 
     miou: tuple[float, float]
@@ -29,7 +29,7 @@ class Intervals:
     scenes: int
 
     def as_dict(self) -> dict[str, object]:
-        """Return the intervals for JSON."""
+        """Return the intervals as plain containers for JSON."""
         return asdict(self) | {"miou": list(self.miou), "oa": list(self.oa)}
 
 
@@ -39,32 +39,32 @@ def bootstrap(
     resamples: int = 1000,
     level: float = 0.95,
 ) -> Intervals | None:
-    """Draw whole scenes with replacement, pool each draw, and take percentiles of its scores.
+    """Bootstrap over scenes: resample them with replacement and take percentiles of the scores.
 
-    Pixels of a scene are not independent, scenes nearly are: so scenes are drawn, never pixels.
-    Scenes without truth have nothing to say and are not drawn.
+    Scenes rather than pixels are resampled, since the pixels of a scene are not independent. Scenes
+    without truth are left out.
 
     Args:
-        confusions: one matrix a scene, all of one legend.
-        generator: source of the draws.
-        resamples: how many draws; 1000 settle the second decimal of a percentage.
-        level: share of the draws inside the interval, between 0 and 1.
+        confusions: one matrix per scene, all with the same legend.
+        generator: source of randomness.
+        resamples: number of resamples, at least 1; 1000 settle the second decimal of a percentage.
+        level: confidence level, in [0, 1].
 
     Returns:
-        The intervals, or None where fewer than two scenes have truth: one scene says nothing
-        about how scenes differ.
+        The intervals, or None where fewer than two scenes have truth: the variation between scenes
+        is then unknown.
 
     Raises:
         ConfigError: ``resamples`` is below 1 or ``level`` outside [0, 1].
         DataError: the matrices have different numbers of classes.
 
-    Source:
-        Efron and Tibshirani, An Introduction to the Bootstrap (1993), section 13.3.
+    Source: Efron and Tibshirani, An introduction to the bootstrap, 1993, section 13.3,
+    doi:10.1007/978-1-4899-4541-9.
     """
     require_range(resamples, "resamples", low=1)
     require_range(level, "level", high=1)
     if len({confusion.classes for confusion in confusions}) > 1:
-        raise DataError("can't draw from scenes of different legends; expected one class list.")
+        raise DataError("can't resample scenes with different legends; expected the same classes.")
     scenes = [confusion.counts for confusion in confusions if confusion.counts.any()]
     if len(scenes) < 2:
         return None

@@ -1,9 +1,16 @@
 """Scores of a confusion matrix: IoU, accuracies, F1.
 
-A class that is absent from the truth can't be found, so all its scores are NaN and the mean IoU
-leaves it out. Pixels wrongly given to it are not forgiven: each is a miss of the class it truly
-is. A present class that is never predicted has IoU, F1 and producer's accuracy 0, and a user's
-accuracy of NaN, since nobody was misled by it.
+A class that is absent from the truth has NaN for all its scores, and the mean IoU leaves it out.
+Pixels wrongly predicted as it still count, as misses of their true class. A present class that is
+never predicted has IoU, F1 and producer's accuracy 0, and an undefined user's accuracy (NaN).
+
+With n_ij pixels of true class i predicted as j: IoU_i = n_ii / (sum_j n_ij + sum_j n_ji - n_ii);
+F1_i = 2 n_ii / (sum_j n_ij + sum_j n_ji); producer's accuracy n_ii / sum_j n_ij; user's accuracy
+n_ii / sum_j n_ji; overall accuracy sum_i n_ii / sum_ij n_ij.
+
+Source: Everingham et al., The Pascal visual object classes challenge, IJCV 2010, for IoU,
+doi:10.1007/s11263-009-0275-4; Congalton, A review of assessing the accuracy of classifications of
+remotely sensed data, 1991, for the accuracies, doi:10.1016/0034-4257(91)90048-B.
 """
 
 from collections.abc import Sequence
@@ -25,13 +32,13 @@ class Scores:
 
     Attributes:
         iou: float64 (C,), intersection over union; NaN for a class absent from the truth.
-        f1: float64 (C,), harmonic mean of the two accuracies below; NaN as iou.
-        users_accuracy: float64 (C,), right among the pixels predicted as the class (precision);
-            NaN as iou, and where the class is never predicted.
-        producers_accuracy: float64 (C,), right among the pixels that truly are the class
-            (recall); NaN as iou.
+        f1: float64 (C,), harmonic mean of the two accuracies below; NaN where iou is.
+        users_accuracy: float64 (C,), share of correct pixels among those predicted as the class
+            (precision); NaN where iou is, and where the class is never predicted.
+        producers_accuracy: float64 (C,), share of correct pixels among those of the class
+            (recall); NaN where iou is.
         miou: mean of iou over the classes present in the truth.
-        oa: overall accuracy, right among all pixels with truth.
+        oa: overall accuracy, share of correct pixels among those with truth.
         pixels: number of pixels with truth.
     """
 
@@ -69,13 +76,13 @@ class Scores:
         )
 
     def as_dict(self, names: Sequence[str]) -> dict[str, object]:
-        """Return the scores for JSON: per class by name, and None in place of NaN.
+        """Return the scores as plain containers for JSON, by class name and with None for NaN.
 
         Args:
             names: class names in legend order.
 
         Raises:
-            DataError: there are not as many names as classes.
+            DataError: the numbers of names and classes differ.
         """
         if len(names) != len(self.iou):
             raise DataError(f"got {len(names)} class names for scores of {len(self.iou)} classes.")
@@ -112,7 +119,7 @@ def mean_iou(counts: NDArray[np.int64]) -> Floats:
 
 
 def overall_accuracy(counts: NDArray[np.int64]) -> Floats:
-    """Return the share of right pixels.
+    """Return the share of correct pixels.
 
     Args:
         counts: int64 (..., C, C + 1), confusion counts with truth.
@@ -128,7 +135,7 @@ def overall_accuracy(counts: NDArray[np.int64]) -> Floats:
 def _marginals(
     counts: NDArray[np.int64],
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    square = counts[..., :-1]  # (..., C, C): predictions of nodata are errors of no class
+    square = counts[..., :-1]  # (..., C, C): predictions of nodata count for no class
     hits = np.diagonal(square, axis1=-2, axis2=-1)  # (..., C)
     return hits, counts.sum(axis=-1), square.sum(axis=-2)
 

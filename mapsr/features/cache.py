@@ -1,4 +1,4 @@
-"""Tokens kept on disk, so that an image is encoded once, in however many runs it is used."""
+"""A cache of tokens on disk, so that each image is encoded once for all runs."""
 
 import hashlib
 import json
@@ -24,18 +24,18 @@ from mapsr.settings import choice
 logger = logging.getLogger(__name__)
 
 VERSION = 1
-"""To be raised when an encoder gives other tokens for the same settings."""
+"""Increase it whenever an encoder gives other tokens for the same settings."""
 
 _ENTRY = re.compile(r"[0-9a-f]{64}\.safetensors")
-# Entries are removed down to this share of the limit, and counted anew after as much is written
-# as lies above it: other processes write to the folder too.
+# Entries are removed down to this share of the limit, and counted again once the rest of it has
+# been written: other processes write to the folder too.
 _KEPT = 0.95
 
 
 @choice("cache", "none")
 @dataclass(frozen=True)
 class NoCacheSettings:
-    """Tokens are computed in each run."""
+    """Tokens are computed in each run: for a single run, or where the disk is slow or small."""
 
     def open(self) -> None:
         """Open nothing."""
@@ -44,19 +44,27 @@ class NoCacheSettings:
 @choice("cache", "disk")
 @dataclass(frozen=True)
 class DiskCacheSettings:
-    """Tokens are kept on disk and shared by all runs; results are the same to the last bit."""
+    """Tokens are kept on disk and shared by all runs, for repeated runs over the same images.
+
+    Results are the same to the last bit.
+
+    Raises:
+        ConfigError: most_gib is not above 0.
+    """
 
     folder: str | None = None
-    """Where they are kept; null: MAPSR_CACHE, else tokens below mapsr in the user's cache."""
+    """Where to keep them; null: the environment variable MAPSR_CACHE, else mapsr/tokens in the
+    user's cache folder. Choose a fast local disk."""
     most_gib: float = 20.0
-    """Size beyond which the entries that were used least recently are removed; a run whose tokens
-    take more finds none of them the next time."""
+    """Limit in GiB, above 0, beyond which the least recently used entries are removed. It should
+    hold the tokens of a whole run: a run with more of them finds none the next time. A 448 px chip
+    takes 3 MiB with DINOv2-B (32 x 32 tokens of 768 float32)."""
 
     def __post_init__(self) -> None:
         require_range(self.most_gib, "cache.most_gib", open_low=True)
 
     def open(self) -> "TokenCache":
-        """Open the cache; its folder appears with the first entry.
+        """Open the cache; the first entry creates its folder.
 
         Raises:
             ConfigError: the folder is a file.
@@ -66,13 +74,13 @@ class DiskCacheSettings:
 
 @dataclass(frozen=True)
 class TokenKey:
-    """All that the tokens of one image depend on.
+    """Everything that the tokens of one image depend on.
 
-    The image counts by its pixels, scaled and padded as the encoder gets them. So a window is its
-    pixels: neither names of files nor places in them are part of the key.
+    The image enters by its pixels, scaled and padded as the encoder gets them: neither file names
+    nor positions in a file are part of the key.
 
     Attributes:
-        facts: what the tokens depend on, as JSON of one spelling.
+        facts: what the tokens depend on, as canonical JSON.
     """
 
     facts: str
@@ -83,7 +91,7 @@ class TokenKey:
 
         Args:
             image: (bands, H, W), on any device.
-            encoder: what its tokens depend on besides the image, ready for JSON.
+            encoder: what the tokens depend on besides the image, serialisable as JSON.
         """
         pixels = {"sha256": _sha256(image), "shape": list(image.shape), "dtype": str(image.dtype)}
         facts = {"version": VERSION, "image": pixels, "encoder": encoder}
@@ -104,21 +112,21 @@ class CacheSettings(Protocol):
 
 
 class TokenCache:
-    """A folder of tokens, one file per image; threads and processes may share it.
+    """A folder of tokens, one file per image, which threads and processes may share.
 
-    An entry appears whole or not at all, and holds its key and a hash of its tokens: one that is
-    damaged, or that belongs to another key, is logged and counts as absent. Where an entry can't
-    be written, that is logged once and nothing more is written; what is there is still read.
+    Entries are written atomically and hold their key and a hash of their tokens: an entry that is
+    damaged or belongs to another key is logged and counts as absent. If an entry can't be written,
+    that is logged once, nothing more is written, and existing entries are still read.
 
     Attributes:
         folder: of the entries, ``folder/ab/abcd....safetensors``.
-        hits: how many lookups found their entry.
-        misses: how many did not.
+        hits: lookups that found their entry.
+        misses: lookups that did not.
 
     Args:
         folder: of the entries.
-        most_gib: size beyond which the entries that were used least recently are removed;
-            processes that write at once may each exceed it by a twentieth.
+        most_gib: limit in GiB, above 0, beyond which the least recently used entries are removed;
+            each of several writing processes may exceed it by a twentieth.
 
     Raises:
         ConfigError: ``folder`` is a file.
@@ -127,25 +135,25 @@ class TokenCache:
     def __init__(self, folder: Path, most_gib: float) -> None:
         if folder.exists() and not folder.is_dir():
             raise ConfigError(
-                f"The cache of tokens can't be kept in {folder}, which is a file: name a folder in "
-                "cache.folder or MAPSR_CACHE."
+                f"The token cache can't be in {folder}, which is a file: set cache.folder or "
+                "MAPSR_CACHE to a folder."
             )
         self.folder = folder
         self.hits = 0
         self.misses = 0
         self._most = int(most_gib * (1 << 30))
         self._writes = True
-        self._bytes: int | None = None  # of all entries, once they were counted
+        self._bytes: int | None = None  # of all entries, once counted
         self._uncounted = 0
         self._counting = threading.Lock()
         self._writing = threading.Lock()
 
     def path(self, key: TokenKey) -> Path:
-        """Where the entry of a key is."""
+        """Return the path of the entry of a key."""
         return self.folder / key.digest[:2] / f"{key.digest}.safetensors"
 
     def get(self, key: TokenKey) -> Tensor | None:
-        """Return the tokens of a key, (D, h, w) on the CPU, or None where there are none."""
+        """Return the tokens of a key, (D, h, w) on the CPU, or None."""
         tokens = self._read(key)
         with self._counting:
             self.hits += tokens is not None
@@ -153,33 +161,33 @@ class TokenCache:
         return tokens
 
     def put(self, key: TokenKey, tokens: Tensor) -> None:
-        """Keep the tokens of a key, (D, h, w) on any device."""
+        """Write the tokens of a key, (D, h, w) on any device."""
         if not self._writes:
             return
         tokens = tokens.detach().cpu().contiguous()
         facts = {"key": key.facts, "sha256": _sha256(tokens)}
         content = save({"tokens": tokens}, metadata=facts)
-        # one write at a time: sizes are summed, and a file's mode comes from the process's umask
+        # one write at a time: sizes are summed, and the process's umask sets the file's mode
         with self._writing:
             if not self._writes:
                 return
             try:
                 if len(content) > self._most:
-                    raise OSError(f"an entry of {len(content)} bytes is beyond cache.most_gib")
+                    raise OSError(f"an entry of {len(content)} bytes exceeds cache.most_gib")
                 with whole_file(self.path(key)) as temporary:
                     temporary.write_bytes(content)
                 self._make_room(len(content))
             except OSError as error:
                 self._writes = False
                 logger.warning(
-                    "tokens are not kept from here on, the run goes on without: writing to %s "
-                    "failed (%s); free space there or name another folder in cache.folder",
+                    "tokens are no longer cached, the run continues without: writing to %s "
+                    "failed (%s); free space, raise cache.most_gib or set another cache.folder",
                     self.folder,
                     error,
                 )
 
     def facts(self) -> dict[str, object]:
-        """What a run's record says of the cache."""
+        """Return what a run's record says about the cache."""
         return {"folder": str(self.folder), "hits": self.hits, "misses": self.misses}
 
     def _read(self, key: TokenKey) -> Tensor | None:
@@ -189,16 +197,16 @@ class TokenCache:
         except FileNotFoundError:
             return None
         except (OSError, ValueError, SafetensorError) as error:
-            logger.warning("tokens in %s can't be used and are computed anew: %s", path, error)
+            logger.warning("tokens in %s can't be used and are computed again: %s", path, error)
             return None
         try:
-            os.utime(path)  # used now: the last to be removed
-        except OSError as error:  # removed by another process, or a folder that is only read
-            logger.debug("the time of use of %s is not noted: %s", path, error)
+            os.utime(path)  # used now, so removed last
+        except OSError as error:  # removed by another process, or in a read-only folder
+            logger.debug("the time of use of %s can't be recorded: %s", path, error)
         return tokens
 
     def _make_room(self, written: int) -> None:
-        """Count what was written; remove what was used least recently where it is too much."""
+        """Count what was written; above the limit, remove the least recently used entries."""
         self._uncounted += written
         known = self._bytes is not None and self._uncounted <= (1 - _KEPT) * self._most
         if known and (self._bytes or 0) + self._uncounted <= self._most:
@@ -209,18 +217,18 @@ class TokenCache:
             for _, size, path in entries[:-1]:  # the last one was written just now
                 if total <= _KEPT * self._most:
                     break
-                path.unlink(missing_ok=True)  # another process may have been first
+                path.unlink(missing_ok=True)  # another process may have removed it
                 total -= size
         self._bytes, self._uncounted = total, 0
 
     def _entries(self) -> Iterator[tuple[int, int, Path]]:
-        """Time of last use, bytes and path of each entry."""
+        """Yield time of last use, bytes and path of each entry."""
         for path in self.folder.glob("[0-9a-f][0-9a-f]/*.safetensors"):
             if not _ENTRY.fullmatch(path.name):
                 continue
             try:
                 status = path.stat()
-            except FileNotFoundError:  # another process was first
+            except FileNotFoundError:  # another process removed it
                 continue
             yield status.st_mtime_ns, status.st_size, path
 
@@ -230,11 +238,11 @@ def _sha256(values: Tensor) -> str:
 
 
 def _decode(content: bytes, key: TokenKey) -> Tensor:
-    """Tokens of an entry's bytes: a header's length, the header as JSON, the numbers.
+    """Return the tokens in an entry's bytes: the header's length, the header as JSON, the data.
 
     Raises:
-        ValueError: it is no such file, another key's, or its numbers are not those of its hash.
-        SafetensorError: it is cut short or malformed.
+        ValueError: it is the entry of another key, or the data do not match their hash.
+        SafetensorError: it is truncated or malformed.
     """
     tensors = load(content)
     header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
@@ -242,5 +250,5 @@ def _decode(content: bytes, key: TokenKey) -> Tensor:
     if "tokens" not in tensors or facts.get("key") != key.facts:
         raise ValueError("it is not the entry of this image and encoder")
     if facts.get("sha256") != _sha256(tensors["tokens"]):
-        raise ValueError("its numbers are not those of its hash")
+        raise ValueError("its data do not match their hash")
     return tensors["tokens"]

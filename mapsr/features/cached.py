@@ -1,4 +1,4 @@
-"""An encoder with a cache of tokens before it."""
+"""An encoder behind a cache of tokens."""
 
 import logging
 from collections.abc import Mapping
@@ -12,24 +12,25 @@ from mapsr.features.encoder import Encoder
 
 logger = logging.getLogger(__name__)
 
-# Settings that say where weights are; which they are, their hash says.
+# Settings that say where the weights are; their hash says which they are.
 _PLACES = ("weights", "checkpoint")
 
 
 class CachedEncoder:
     """An encoder that computes only the tokens that are not in a cache.
 
-    Each image of a batch has an entry of its own, so that batches may be made up otherwise. The
-    key holds what can change the last bit of a token: besides settings and weights the device,
-    on the CPU the number of threads, and the versions of torch and timm. The size of the batch is
-    left out: where that changes a bit, batches of one give what was computed in batches of one.
+    Each image of a batch has its own entry, so that batches may be composed differently. The key
+    holds all that can change the last bit of a token: settings, weights, device, on the CPU the
+    number of threads, and the versions of torch and timm. The batch size is not part of it, even
+    where it changes the last bit.
 
-    An encoder with parameters whose weights have no hash is not cached: nobody knows them.
+    An encoder with parameters but without a hash of its weights is not cached, since its tokens
+    can't be identified.
 
     Args:
         encoder: on its device.
-        settings: that it was built from, ready for JSON.
-        cache: to look in and to add to.
+        settings: that it was built from, serialisable as JSON.
+        cache: to read from and write to.
     """
 
     def __init__(self, encoder: Encoder, settings: Mapping[str, object], cache: TokenCache) -> None:
@@ -58,7 +59,7 @@ class CachedEncoder:
         if not missing:
             return torch.stack([one for one in found if one is not None]).to(image.device)
         whole = len(missing) == len(keys)
-        # of one layout, wherever they come from: a sum over another one can end in other bits
+        # always contiguous: sums over another memory layout can differ in the last bit
         fresh: Tensor = self.encoder(image if whole else image[missing]).contiguous()
         for part, tokens in zip(missing, fresh, strict=True):
             self.cache.put(keys[part], tokens)

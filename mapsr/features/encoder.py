@@ -1,4 +1,4 @@
-"""What every encoder promises."""
+"""The interface of all encoders."""
 
 from abc import ABC, abstractmethod
 from typing import Protocol
@@ -13,9 +13,9 @@ class Encoder(nn.Module, ABC):
     """A frozen map from images to a grid of feature vectors (tokens).
 
     Attributes:
-        stride: image pixels per token, along rows and along columns.
+        stride: image pixels per token, along rows and columns.
         dim: length D of a token.
-        bands: how many leading bands of the image the encoder reads at the least.
+        bands: how many leading bands of the image the encoder needs.
         weights: name and SHA-256 of the weights, None for an encoder without weights.
     """
 
@@ -35,7 +35,8 @@ class Encoder(nn.Module, ABC):
             Tokens, (B, D, H / stride, W / stride) float32.
 
         Raises:
-            ConfigError: too few bands, or sides that are no multiple of the stride.
+            ConfigError: the image has too few bands.
+            ConfigError: its sides are not multiples of the stride.
         """
         bands, height, width = image.shape[1:]
         if bands < self.bands:
@@ -45,14 +46,14 @@ class Encoder(nn.Module, ABC):
             )
         if height % self.stride or width % self.stride:
             raise ConfigError(
-                f"Image sides {height} x {width} px are no multiples of the encoder's stride of "
+                f"Image sides {height} x {width} px are not multiples of the encoder's stride of "
                 f"{self.stride} px: pad the image first."
             )
         return self.encode(image)
 
     @abstractmethod
     def encode(self, image: Tensor) -> Tensor:
-        """Encode images whose shape has been checked."""
+        """Encode images whose shape is checked; see ``forward``."""
 
 
 class EncoderSettings(Protocol):

@@ -1,4 +1,4 @@
-"""How a ViT's position embedding is carried to another grid of patches."""
+"""Resampling of a ViT's position embedding to another grid of patches."""
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -7,18 +7,19 @@ from torch import Tensor
 def resample_positions(positions: Tensor, old: tuple[int, int], new: tuple[int, int]) -> Tensor:
     """Resample a position embedding as the DINOv2 models behind the paper's features do.
 
-    Bicubic without antialiasing, sampled at scale (new + 0.1) / old rather than at new / old: the
-    models were published with this offset, and their features carry it.
+    Bicubic without antialiasing, at scale (new + 0.1) / old rather than new / old: the published
+    features were computed with this offset.
 
     Args:
         positions: (1, old rows * old columns, D), without prefix tokens.
         old: rows and columns of the grid that the embedding was trained on.
-        new: rows and columns wanted.
+        new: rows and columns of the result.
 
     Returns:
         (1, new rows * new columns, D).
 
-    Source: Hugging Face transformers 4.34, modeling_dinov2, interpolate_pos_encoding.
+    Source: Hugging Face transformers 4.34, modeling_dinov2, interpolate_pos_encoding; Keys, Cubic
+    convolution interpolation, 1981, doi:10.1109/TASSP.1981.1163711.
     """
     if old == new:
         return positions

@@ -1,6 +1,6 @@
-"""A weight-free encoder: colour, index and texture statistics of small cells.
+"""An encoder without weights: colour, index and texture statistics of small cells.
 
-It exists so that everything runs and is tested everywhere; no published number comes from it.
+With it everything runs and is tested without a download; no published number depends on it.
 """
 
 import math
@@ -14,8 +14,8 @@ from mapsr.errors import require_range
 from mapsr.features.encoder import Encoder
 from mapsr.settings import choice
 
-# Typical level and spread of each map on aerial imagery in [0, 1]: constants, so that a cell's
-# features depend on nothing but its surroundings, never on where a chip was cut.
+# Typical mean and standard deviation of each map on aerial imagery in [0, 1]: constants, so that a
+# cell's features depend on its surroundings alone, not on where a chip was cut.
 _LEVELS = {
     "brightness": (0.42, 0.13),
     "vegetation": (0.06, 0.17),
@@ -27,43 +27,51 @@ _LEVELS = {
     "coarse": (0.04, 0.036),
 }
 _STATISTICS = 3 * len(_LEVELS)
-# Half-width in pixels of the neighbourhood whose mean is taken.
+# Half-width in pixels of the neighbourhood whose mean is a feature.
 _AROUND_PX = 16
-# Statistics beyond so many spreads are cut off: a bright roof is no more than bright.
+# Statistics are clipped at this many standard deviations: a bright roof is just bright.
 _MOST = 3.0
-# Width of the kernel that the random features stand for, in spreads.
+# Bandwidth of the Gaussian kernel that the random features approximate.
 _KERNEL = 2.0
 
 
 @choice("backbone", "texture")
 @dataclass(frozen=True)
 class TextureSettings:
-    """Colour, index and texture statistics; needs no weights and at least three bands."""
+    """Colour, index and texture statistics; needs no weights and at least three bands.
+
+    Raises:
+        ConfigError: stride is below 2, or channels below 1.
+    """
 
     stride: int = 4
-    """Side of a cell in image pixels."""
+    """Side of a cell in image pixels, at least 2. Smaller cells follow smaller objects but have
+    noisier statistics, and their number grows with the inverse square: 4 suits 1 m images."""
     channels: int = 256
-    """Random features that carry the statistics."""
+    """Number of random features, at least 1. The error of the kernel that they approximate falls
+    with the root of their number, memory and time grow with it; some hundred are enough."""
 
     def __post_init__(self) -> None:
         require_range(self.stride, "backbone.stride", low=2)
         require_range(self.channels, "backbone.channels", low=1)
 
     def build(self, weights_folder: str | None = None) -> "Texture":
-        """Build the encoder; there are no weights to look for."""
+        """Build the encoder; it has no weights."""
         return Texture(self)
 
 
 class Texture(Encoder):
-    """Cell means, cell spreads and neighbourhood means of eight pixel maps, as random features.
+    """Mean, standard deviation and neighbourhood mean of eight pixel maps, as random features.
 
-    The cosine of two tokens is about the Gaussian kernel of their statistics, so that a class
-    prompt stands for the density of its pixels rather than for their mean colour.
+    The cosine of two tokens approximates the Gaussian kernel of their statistics, so that a class
+    prompt describes the density of its pixels rather than their mean colour.
 
-    With a fourth band (near infrared) vegetation and wetness are the NDVI and the NDWI, without
-    it the excess green and the difference of blue and red.
+    With a fourth band (near infrared), vegetation is the NDVI and wetness the NDWI; without it they
+    are the excess green and the difference of blue and red.
 
-    Source: Rahimi and Recht, Random features for large-scale kernel machines, NIPS 2007.
+    Source: Rahimi and Recht, Random features for large-scale kernel machines, NIPS 2007,
+    algorithm 1; McFeeters, 1996, doi:10.1080/01431169608948714, for the NDWI; Woebbecke et al.,
+    1995, doi:10.13031/2013.27838, for the excess green.
     """
 
     bands = 3
@@ -77,7 +85,7 @@ class Texture(Encoder):
         self.stride = settings.stride
         self.dim = settings.channels
         level, spread = zip(*_LEVELS.values(), strict=True)
-        # the same draw every time: part of the encoder's definition, not of a run
+        # always the same draw: part of the encoder's definition, not of a run
         generator = torch.Generator().manual_seed(0)
         frequencies = torch.randn(self.dim, _STATISTICS, generator=generator) / _KERNEL
         phases = 2 * math.pi * torch.rand(self.dim, generator=generator)
@@ -92,13 +100,13 @@ class Texture(Encoder):
         return angles.cos() * math.sqrt(2 / self.dim)
 
     def statistics(self, image: Tensor) -> Tensor:
-        """What the random features are drawn over, (B, 24, H / stride, W / stride)."""
+        """Return the standardised statistics of each cell, (B, 24, H / stride, W / stride)."""
         maps = (_pixel_maps(image) - self.level) / self.spread  # (B, 8, H, W)
         mean = F.avg_pool2d(maps, self.stride)  # (B, 8, h, w)
         square = F.avg_pool2d(maps.square(), self.stride)
         spread = (square - mean.square()).clamp_min(0).sqrt()
         around = _box(mean, round(_AROUND_PX / self.stride))
-        # a spread is positive; half a unit is common
+        # a standard deviation is positive, and 0.5 is typical
         return torch.cat([mean, 2 * spread - 1, around], dim=1).clamp(-_MOST, _MOST)
 
 

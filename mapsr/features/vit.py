@@ -1,4 +1,4 @@
-"""Any timm vision transformer as a frozen encoder."""
+"""A timm vision transformer as a frozen encoder."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,20 +17,32 @@ from mapsr.weights import load_state, resolve
 @choice("backbone", "vit")
 @dataclass(frozen=True)
 class ViTSettings:
-    """A timm vision transformer with weights of the registry or of a file."""
+    """A timm vision transformer with weights of the registry or of a file.
+
+    Raises:
+        ConfigError: enlarge is not above 0.
+        ConfigError: positions is unknown.
+    """
 
     model: str = "vit_base_patch14_dinov2.lvd142m"
-    """timm's name of the architecture."""
+    """timm's name of the architecture; it must be that of the weights. The paper has DINOv2-B/14.
+    Small is faster, large more accurate and slower; _reg4 has register tokens, whose maps have
+    fewer outliers."""
     weights: str = "dinov2_vitb14"
-    """Name in mapsr's weight registry."""
+    """Name in `mapsr weights list`."""
     checkpoint: str | None = None
-    """Path of a weight file to use instead of the registry's."""
+    """Path of a weight file in timm's names to use instead, such as one of your own pretraining."""
     layer: int = -1
-    """Index of the block whose output is taken (after the final norm); -1 is the last block."""
+    """Index of the block whose output, after the final norm, gives the tokens; -1 is the last one,
+    as in the paper. Middle layers follow edges better in supervised ViTs, whose last layers serve
+    the classifier: vit_tiny has 7 of 0 .. 11."""
     enlarge: float = 1.0
-    """Factor by which the image is enlarged (bicubic) before the encoder."""
+    """Factor above 0 by which the image is enlarged (bicubic) before the encoder; patch size
+    divided by it must be a whole number. 2 halves the stride and takes at least four times the
+    time and memory; 1 is the paper's."""
     positions: str = "timm"
-    """How positions are resampled: "timm" (antialiased) or "dinov2" (as the paper's features)."""
+    """How positions are resampled to other image sizes: "timm" (antialiased) for any ViT, "dinov2"
+    for DINOv2, as in the paper's features. On the trained grid both agree."""
 
     def __post_init__(self) -> None:
         require_range(self.enlarge, "backbone.enlarge", open_low=True)
@@ -40,7 +52,8 @@ class ViTSettings:
         """Build the encoder with its weights.
 
         Raises:
-            ConfigError: timm has no such model, or a setting does not fit it.
+            ConfigError: timm has no such model.
+            ConfigError: a setting does not fit the model.
             WeightsError: the weights are absent, damaged or of another architecture.
         """
         found = resolve(self.weights, self.checkpoint, weights_folder)
@@ -51,9 +64,9 @@ class ViTSettings:
 
 
 class ViT(Encoder):
-    """A timm vision transformer, frozen, with its own input normalisation inside.
+    """A frozen timm vision transformer with its input normalisation inside.
 
-    Without ``load`` its weights are random: for tests of shapes and timing only.
+    Without ``load`` its weights are random, which serves tests of shape and speed only.
     """
 
     bands = 3
@@ -88,7 +101,11 @@ class ViT(Encoder):
         self.eval().requires_grad_(False)
 
     def load(self, state: dict[str, Tensor], source: str) -> None:
-        """Load a timm state dict; the classification head and the mask token are left out.
+        """Load a timm state dict without its classification head and mask token.
+
+        Args:
+            state: timm's state dict.
+            source: what an error calls it.
 
         Raises:
             WeightsError: a key or a shape does not belong to this architecture.
@@ -121,12 +138,12 @@ class ViT(Encoder):
             indices=[self.layer],
             norm=True,
             stop_early=True,
-            intermediates_only=True,  # prefix tokens are left out by their count
+            intermediates_only=True,  # without prefix tokens
         )[0]
         return tokens
 
     def _place(self, grid: tuple[int, int]) -> None:
-        # timm leaves positions alone whose grid is already the image's
+        # timm does not resample positions whose grid is already the image's
         if tuple(self.vit.patch_embed.grid_size) == grid:
             return
         prefix = 0 if self.vit.no_embed_class else self.vit.num_prefix_tokens
@@ -138,7 +155,7 @@ class ViT(Encoder):
 
 
 def _create(model: str) -> Any:  # noqa: ANN401 - timm gives its models no common type
-    import timm  # seconds, which the weight-free encoder does without
+    import timm  # takes seconds, which the encoder without weights should not
 
     try:
         vit = timm.create_model(model, pretrained=False, num_classes=0, dynamic_img_size=True)
@@ -146,5 +163,8 @@ def _create(model: str) -> Any:  # noqa: ANN401 - timm gives its models no commo
         hint = near_match(model, timm.list_models("*vit*", pretrained=True))
         raise ConfigError(f"timm has no vision transformer '{model}'.{hint}") from error
     if not hasattr(vit, "forward_intermediates") or getattr(vit, "pos_embed", None) is None:
-        raise ConfigError(f"'{model}' is no vision transformer with positions on a grid.")
+        raise ConfigError(
+            f"backbone.model '{model}' is not a vision transformer with positions on a grid: "
+            "choose one such as vit_base_patch14_dinov2.lvd142m."
+        )
     return vit

@@ -1,4 +1,4 @@
-"""A timm model as the trained encoder of a network."""
+"""A timm model as the encoder of a network."""
 
 from typing import Any
 
@@ -6,27 +6,28 @@ from torch import Tensor, nn
 
 from mapsr.errors import ConfigError, WeightsError, near_match
 
-# How the entries begin that a classifier has and an encoder has not.
+# Prefixes of entries that a classifier has and an encoder does not.
 _HEADS = ("fc.", "head.", "heads.", "norm.", "weights")
 
 
 class Backbone(nn.Module):
-    """The last maps of a timm model, finest first; its classifier is cut off.
+    """The last feature maps of a timm model, finest first, without its classifier.
 
     Attributes:
-        channels: of each map.
+        channels: of each map, in the same order.
     """
 
     def __init__(self, model: str, bands: int, maps: int) -> None:
-        """Make it with random weights.
+        """Set up the model with random weights.
 
         Args:
             model: timm's name of the architecture.
-            bands: of the image.
-            maps: how many there shall be.
+            bands: of the image, at least 1.
+            maps: how many to return.
 
         Raises:
-            ConfigError: timm has no such model, or it has fewer maps.
+            ConfigError: timm has no such model.
+            ConfigError: it has fewer maps.
         """
         super().__init__()
         self.model = model
@@ -35,7 +36,7 @@ class Backbone(nn.Module):
         if len(every) < maps:
             raise ConfigError(
                 f"network.encoder '{model}' has {len(every)} maps, but {maps} are needed: choose "
-                "a larger one."
+                "a model with more stages."
             )
         self.channels = every[-maps:]
         self.indices = list(range(len(every)))[-maps:]
@@ -51,10 +52,14 @@ class Backbone(nn.Module):
         return maps
 
     def load(self, state: dict[str, Tensor], source: str) -> None:
-        """Load timm's state dict of the model; a classifier in it is left out.
+        """Load timm's state dict of the model without its classifier.
 
-        For another number of bands than three the first layer's weights are repeated in the order
-        of the bands and scaled to keep the sum's magnitude, as timm does.
+        Where the image does not have three bands, the first layer's weights are repeated in the
+        order of the bands and scaled so that their sum stays as large, as timm does.
+
+        Args:
+            state: timm's state dict, with or without a classifier.
+            source: what an error calls it.
 
         Raises:
             WeightsError: a key or a shape does not belong to this architecture.
@@ -71,18 +76,22 @@ def create(model: str, **arguments: Any) -> Any:  # noqa: ANN401 - timm gives no
     """Make a timm model without a classifier, with random weights.
 
     Raises:
-        ConfigError: timm has no such model, or it takes other arguments.
+        ConfigError: timm has no such model.
+        ConfigError: the model does not take these arguments.
     """
-    import timm  # seconds, which --help does without
+    import timm  # takes seconds, which --help should not
 
     try:
         return timm.create_model(model, pretrained=False, num_classes=0, **arguments)
     except (RuntimeError, TypeError) as error:
         if timm.is_model(model):
-            raise ConfigError(f"network.encoder '{model}' does not fit here: {error}.") from error
+            raise ConfigError(
+                f"timm can't build network.encoder '{model}' as this network needs it ({error}): "
+                "choose an encoder of the family that the network was published with."
+            ) from error
         hint = near_match(model, timm.list_models())
         raise ConfigError(
-            f"network.encoder is '{model}', which timm {timm.__version__} has not.{hint}"
+            f"network.encoder is '{model}', which timm {timm.__version__} does not have.{hint}"
         ) from error
 
 
@@ -96,16 +105,16 @@ def load_exactly(
     """Load a state dict that must have all of a module's entries.
 
     Args:
-        module: what is loaded into.
+        module: to load into.
         state: by the module's names.
-        what: what the module is called in an error.
-        source: what the state dict is called in an error.
-        left_out: how entries begin that the state dict may have and the module has not.
+        what: what an error calls the module.
+        source: what an error calls the state dict.
+        left_out: prefixes of entries that the state dict may have and the module does not.
 
     Raises:
         WeightsError: a key or a shape does not belong to the module.
     """
-    # the count of batches steers nothing here, and some files are without it
+    # the number of batches has no effect here, and some files lack it
     own = {
         k: v.shape for k, v in module.state_dict().items() if not k.endswith("num_batches_tracked")
     }
@@ -127,6 +136,6 @@ def load_exactly(
 
 
 def repeat_bands(weight: Tensor, bands: int) -> Tensor:
-    """Carry a first layer (O, 3, h, w) to another number of bands, the response's size kept."""
+    """Repeat a first layer (O, 3, h, w) for another number of bands, its response as large."""
     times = -(-bands // weight.shape[1])
     return weight.repeat(1, times, 1, 1)[:, :bands] * (weight.shape[1] / bands)

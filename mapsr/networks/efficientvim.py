@@ -1,8 +1,8 @@
 """EfficientViM with a semantic feature pyramid.
 
 Source: Lee et al., EfficientViM: Efficient vision Mamba with hidden state mixer based state space
-duality, CVPR 2025 (mlvlab/EfficientViM, MIT); Kirillov et al., Panoptic feature pyramid networks,
-CVPR 2019.
+duality, CVPR 2025, doi:10.48550/arXiv.2411.15241 (mlvlab/EfficientViM, MIT); Kirillov et al.,
+Panoptic feature pyramid networks, CVPR 2019, doi:10.1109/CVPR.2019.00656.
 """
 
 from dataclasses import dataclass
@@ -22,18 +22,25 @@ WIDTH = 128
 @choice("network", "efficientvim")
 @dataclass(frozen=True)
 class EfficientViMSettings:
-    """EfficientViM-M4 with a semantic feature pyramid."""
+    """EfficientViM-M4 with a semantic feature pyramid.
+
+    Raises:
+        ConfigError: there is a checkpoint, but pretrained is false.
+    """
 
     encoder: str = "efficientvim_m4"
-    """timm's name of the encoder: efficientvim_m1 .. m4."""
+    """timm's name of the encoder, from small to large: efficientvim_m1 .. m4. MapSR's Table I has
+    m4; smaller ones train faster and need a checkpoint of their own."""
     weights: str = "efficientvim_m4"
-    """Name in mapsr's weight registry."""
+    """Name of its pretrained weights in `mapsr weights list`."""
     checkpoint: str | None = None
-    """Path of a weight file to use instead of the registry's."""
+    """Path of a weight file in timm's names to use instead, such as one of your own pretraining."""
     pretrained: bool = True
-    """Whether the encoder starts from these weights; false: from random numbers."""
+    """Whether the encoder starts from these weights, as published; false starts from random ones,
+    which needs no download and far more training."""
     statistics: str = "imagenet"
-    """Whose mean and standard deviation normalise the bands: "imagenet" (RGB) or "naip"."""
+    """Mean and standard deviation that normalise the bands: "imagenet" (RGB, as the encoder was
+    pretrained) or "naip" (up to four bands)."""
 
     def __post_init__(self) -> None:
         check_start(self)
@@ -41,17 +48,18 @@ class EfficientViMSettings:
     def build(
         self, bands: int, classes: int, weights_folder: str | None = None, seed: int = 0
     ) -> "EfficientViM":
-        """Build the network with its encoder's first weights.
+        """Build the network, its encoder with pretrained weights unless turned off.
 
         Raises:
-            ConfigError: timm has no such encoder, or the statistics know fewer bands.
+            ConfigError: timm has no such encoder.
+            ConfigError: the statistics have fewer bands.
             WeightsError: the weights are absent, damaged or of another architecture.
         """
         return assemble(lambda: EfficientViM(self, bands, classes), self, weights_folder, seed)
 
 
 class Pyramid(nn.Module):
-    """The encoder's maps, each with the coarser ones added, and a fourth of half the last size."""
+    """The encoder's maps, each with the coarser ones added, and the last one subsampled by 2."""
 
     def __init__(self, channels: list[int]) -> None:
         super().__init__()
@@ -69,46 +77,55 @@ class Pyramid(nn.Module):
 
 
 class Ascent(nn.Module):
-    """Convolutions, each followed by a resampling."""
+    """Convolutions, each followed by a bilinear doubling where there is one."""
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, doublings: int) -> None:
+        """Set up the layers.
+
+        Args:
+            doublings: how many convolutions are followed by one; 0 is one convolution alone.
+        """
         super().__init__()
+        self.doublings = doublings
         self.convs = nn.ModuleList(
-            conv_norm(WIDTH if step else PYRAMID, WIDTH, 3, nn.ReLU()) for step in range(steps)
+            conv_norm(WIDTH if step else PYRAMID, WIDTH, 3, nn.ReLU())
+            for step in range(max(1, doublings))
         )
 
-    def forward(self, x: Tensor, sizes: list[tuple[int, int]]) -> Tensor:
-        """(B, 256, h, w) to (B, 128, *sizes[-1]) by way of each size."""
-        for conv, size in zip(self.convs, sizes, strict=True):
-            x = zoom(conv(x), size)
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, 256, h, w) to (B, 128, 2^doublings h, 2^doublings w)."""
+        for conv in self.convs:
+            x = conv(x)
+            if self.doublings:
+                x = zoom(x, (2 * x.shape[2], 2 * x.shape[3]))
         return x
 
 
 class PyramidHead(nn.Module):
-    """A sum of all levels, each carried to the finest from one level to the next."""
+    """A sum of all levels, each doubled as often as it was halved.
+
+    Where a level of odd sides was halved, its doublings are larger than the finest level, to which
+    they are resampled before the sum, as in MMSegmentation's head (448 px: 4, 8, 16, 32 to 28).
+    """
 
     def __init__(self, classes: int) -> None:
         super().__init__()
-        self.ascents = nn.ModuleList(Ascent(steps) for steps in (1, 1, 2, 3))
+        self.ascents = nn.ModuleList(Ascent(doublings) for doublings in range(4))
         self.classify = nn.Sequential(nn.Dropout2d(0.1), nn.Conv2d(WIDTH, classes, 1))
 
     def forward(self, levels: list[Tensor]) -> Tensor:
         """(B, 256, h, w) each, finest first, to logits (B, C, h, w) of the finest."""
-        sizes = [size_of(x) for x in levels]
-        # the finest level stays at its own size
-        ways = [sizes[:1], *(sizes[level::-1] for level in range(len(sizes) - 1))]
-        carried = [
-            ascent(x, way) for ascent, x, way in zip(self.ascents, levels, ways, strict=True)
-        ]
-        out: Tensor = self.classify(sum(carried[1:], carried[0]))
+        size = size_of(levels[0])
+        total = sum(zoom(ascent(x), size) for ascent, x in zip(self.ascents, levels, strict=True))
+        out: Tensor = self.classify(total)
         return out
 
 
 class EfficientViM(SegmentationNetwork):
     """timm's encoder, a pyramid and its head.
 
-    The pyramid was made for maps of strides 4 to 32, but this encoder's have 16 to 64: the logits
-    have stride 16 before they are resampled.
+    The pyramid was designed for maps of strides 4 to 32, but this encoder's have 16 to 64, so the
+    logits have stride 16 before they are resampled.
     """
 
     stride = 64

@@ -1,7 +1,7 @@
 """EfficientViT-Seg: linear attention and a head at an eighth of the resolution.
 
 Source: Cai et al., EfficientViT: Lightweight multi-scale attention for high-resolution dense
-prediction, ICCV 2023 (mit-han-lab/efficientvit, Apache-2.0).
+prediction, ICCV 2023, doi:10.48550/arXiv.2205.14756 (mit-han-lab/efficientvit, Apache-2.0).
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from mapsr.networks.layers import conv_norm, size_of
 from mapsr.networks.network import SegmentationNetwork, assemble, check_start
 from mapsr.settings import choice
 
-# of the head that was published for ADE20K
+# of the head published for ADE20K
 WIDTH = 128
 EXPAND = 4
 DEPTH = 3
@@ -24,18 +24,26 @@ LAST = 1024
 @choice("network", "efficientvit")
 @dataclass(frozen=True)
 class EfficientViTSettings:
-    """EfficientViT-Seg L2 with the head published for ADE20K."""
+    """EfficientViT-Seg L2 with the head published for ADE20K.
+
+    Raises:
+        ConfigError: there is a checkpoint, but pretrained is false.
+    """
 
     encoder: str = "efficientvit_l2"
-    """timm's name of the encoder, one of MIT's: efficientvit_b0 .. b3, efficientvit_l1 .. l3."""
+    """timm's name of the encoder, from small to large: efficientvit_b0 .. b3, then efficientvit_l1
+    .. l3. MapSR's Table I has l2; smaller ones train faster and need a checkpoint of their own.
+    timm's efficientvit_m0 .. m5 are another architecture of the same name."""
     weights: str = "efficientvit_l2"
-    """Name in mapsr's weight registry."""
+    """Name of its pretrained weights in `mapsr weights list`."""
     checkpoint: str | None = None
-    """Path of a weight file to use instead of the registry's."""
+    """Path of a weight file in timm's names to use instead, such as one of your own pretraining."""
     pretrained: bool = True
-    """Whether the encoder starts from these weights; false: from random numbers."""
+    """Whether the encoder starts from these weights, as published; false starts from random ones,
+    which needs no download and far more training."""
     statistics: str = "imagenet"
-    """Whose mean and standard deviation normalise the bands: "imagenet" (RGB) or "naip"."""
+    """Mean and standard deviation that normalise the bands: "imagenet" (RGB, as the encoder was
+    pretrained) or "naip" (up to four bands)."""
 
     def __post_init__(self) -> None:
         check_start(self)
@@ -43,17 +51,18 @@ class EfficientViTSettings:
     def build(
         self, bands: int, classes: int, weights_folder: str | None = None, seed: int = 0
     ) -> "EfficientViT":
-        """Build the network with its encoder's first weights.
+        """Build the network, its encoder with pretrained weights unless turned off.
 
         Raises:
-            ConfigError: timm has no such encoder, or the statistics know fewer bands.
+            ConfigError: timm has no such encoder.
+            ConfigError: the statistics have fewer bands.
             WeightsError: the weights are absent, damaged or of another architecture.
         """
         return assemble(lambda: EfficientViT(self, bands, classes), self, weights_folder, seed)
 
 
 class FusedInvertedBlock(nn.Module):
-    """A widening 3 x 3 and a narrowing 1 x 1 convolution, added to the input."""
+    """Fused MBConv: an expanding 3 x 3 and a projecting 1 x 1 convolution, added to the input."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +78,7 @@ class FusedInvertedBlock(nn.Module):
 class EfficientViT(SegmentationNetwork):
     """timm's encoder and the published head; its logits have stride 8 and are resampled.
 
-    timm's linear attention divides by its norm plus 1e-5, the published code by plus 1e-15.
+    In its linear attention timm adds 1e-5 to the denominator where the published code adds 1e-15.
     """
 
     stride = 32

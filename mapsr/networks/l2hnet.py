@@ -1,7 +1,8 @@
-"""L2HNet: a convolutional network that never leaves the image's resolution.
+"""L2HNet: a convolutional network that keeps the image's resolution throughout.
 
 Source: Li et al., Breaking the resolution barrier: A low-to-high network for large-scale
-high-resolution land-cover mapping using low-resolution labels, ISPRS Journal 192, 2022.
+high-resolution land-cover mapping using low-resolution labels, ISPRS Journal 192, 2022,
+doi:10.1016/j.isprsjprs.2022.08.008.
 """
 
 from dataclasses import dataclass
@@ -22,15 +23,23 @@ REDUCED = (640, 1024, 1024)
 @choice("network", "l2hnet")
 @dataclass(frozen=True)
 class L2HNetSettings:
-    """L2HNet, as MapSR's tables count it or as it was published; starts from random weights."""
+    """L2HNet, as counted in MapSR's tables or as published; it starts from random weights.
+
+    Raises:
+        ConfigError: the variant is unknown.
+        ConfigError: width is not a positive multiple of 4.
+    """
 
     variant: str = "trunk"
-    """"trunk": the convolutional branch of Paraformer, strided layers included, as MapSR's Table I
-    counts it (36.92 M); "original": the network of 2022 (1.118 M)."""
+    """"trunk": the convolutional branch of Paraformer with its strided layers, which MapSR's
+    Table I counts (36.92 M); "original": the network of 2022 (1.118 M), whose first convolution
+    has a ReLU. The strided layers add nothing but parameters, so take "original" for new work."""
     width: int = 128
-    """Channels of a block; the light variant has 64."""
+    """Channels of a block, a positive multiple of 4. Memory grows with it, parameters with its
+    square. 128 is published; the light variant has 64."""
     statistics: str = "naip"
-    """Whose mean and standard deviation normalise the bands: "naip" or "imagenet"."""
+    """Mean and standard deviation that normalise the bands: "naip" (up to four bands, as published)
+    or "imagenet" (RGB alone)."""
 
     def __post_init__(self) -> None:
         require_choice(self.variant, ("trunk", "original"), "network.variant")
@@ -39,20 +48,20 @@ class L2HNetSettings:
     def build(
         self, bands: int, classes: int, weights_folder: str | None = None, seed: int = 0
     ) -> "L2HNet":
-        """Build the network; there are no weights to look for.
+        """Build the network; it has no pretrained weights.
 
         Raises:
-            ConfigError: the statistics know fewer bands.
+            ConfigError: the statistics have fewer bands.
         """
         with seeded(seed):
             return L2HNet(self, bands, classes)
 
 
 def check_width(width: int) -> None:
-    """Refuse a width that has no quarter.
+    """Refuse a width that can't be quartered.
 
     Raises:
-        ConfigError: ``width`` is no positive multiple of four.
+        ConfigError: ``width`` is not a positive multiple of four.
     """
     if width < 4 or width % 4:
         raise ConfigError(
@@ -62,7 +71,7 @@ def check_width(width: int) -> None:
 
 
 class PreservingBlock(nn.Module):
-    """Three convolutions side by side, fused by a fourth and added to the input."""
+    """Parallel 1 x 1, 3 x 3 and 5 x 5 convolutions, fused and added to the input."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -72,8 +81,8 @@ class PreservingBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, w, H, W) to (B, w, H, W)."""
-        side_by_side = torch.cat([branch(x) for branch in self.branches], dim=1)
-        out: Tensor = x + self.fuse(side_by_side)
+        branches = torch.cat([branch(x) for branch in self.branches], dim=1)
+        out: Tensor = x + self.fuse(branches)
         return out
 
 
@@ -81,12 +90,13 @@ class Trunk(nn.Module):
     """A first convolution and five blocks, all at the image's resolution."""
 
     def __init__(self, bands: int, width: int, *, activated: bool) -> None:
-        """Make it.
+        """Set up the layers.
 
         Args:
             bands: of the image.
             width: channels of each block.
-            activated: whether a ReLU follows the first convolution.
+            activated: whether a ReLU follows the first convolution: L2HNet has one, Paraformer
+                does not.
         """
         super().__init__()
         self.start = nn.Conv2d(bands, width, 3, padding=1)
@@ -102,10 +112,10 @@ class Trunk(nn.Module):
 
 
 class StandardisedConv(nn.Conv2d):
-    """A convolution whose filters have mean zero and variance one.
+    """A convolution whose filters are standardised to mean 0 and variance 1.
 
     Source: Qiao et al., Micro-batch training with batch-channel normalization and weight
-    standardization, 2019.
+    standardization, 2019, doi:10.48550/arXiv.1903.10520.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -116,12 +126,12 @@ class StandardisedConv(nn.Conv2d):
 
 
 class Reduction(nn.Module):
-    """Three strided convolutions from the blocks' outputs to a map of stride 16."""
+    """Three strided convolutions from the blocks' outputs to a feature map of stride 16."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         channels = (BLOCKS * width, *REDUCED)
-        # the last step is the jump to a vision transformer's patches
+        # the last step goes to the grid of a vision transformer's patches
         shapes = ((3, 2), (3, 2), (5, 4))
         self.steps = nn.ModuleList(
             nn.Sequential(
@@ -143,9 +153,9 @@ class Reduction(nn.Module):
 class L2HNet(SegmentationNetwork):
     """The trunk with a 1 x 1 classifier on its last block.
 
-    The variant "trunk" also holds Paraformer's strided layers, 35.8 million parameters that are
-    counted in MapSR's Table I and lead nowhere: they are not run and get no gradient. Training on
-    several devices must be told to expect unused parameters.
+    The variant "trunk" also has Paraformer's strided layers: 35.8 million parameters that MapSR's
+    Table I counts, although the classifier does not use them. They are not run and get no gradient;
+    distributed training must be told to expect unused parameters.
     """
 
     def __init__(self, settings: L2HNetSettings, bands: int, classes: int) -> None:

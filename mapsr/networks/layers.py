@@ -1,4 +1,4 @@
-"""Layers that several networks share."""
+"""Layers and resampling that several networks share."""
 
 import torch
 import torch.nn.functional as F
@@ -6,23 +6,29 @@ from torch import Tensor, nn
 
 
 def conv_norm(inputs: int, outputs: int, kernel: int, activation: nn.Module) -> nn.Sequential:
-    """A convolution without bias that keeps the size, batch norm, and an activation."""
+    """Return a size-preserving convolution without bias, batch norm and an activation."""
     conv = nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False)
     return nn.Sequential(conv, nn.BatchNorm2d(outputs), activation)
 
 
 def zoom(maps: Tensor, size: tuple[int, int], *, aligned: bool = False) -> Tensor:
-    """Resample (B, C, h, w) bilinearly to a size, corner pixels on corner pixels if aligned."""
+    """Resample bilinearly.
+
+    Args:
+        maps: (B, C, h, w).
+        size: rows and columns of the result.
+        aligned: whether the centres of the corner pixels coincide (torch's align_corners).
+    """
     return F.interpolate(maps, size=size, mode="bilinear", align_corners=aligned)
 
 
 def size_of(maps: Tensor) -> tuple[int, int]:
-    """(h, w) of (B, C, h, w)."""
+    """Return (h, w) of (B, C, h, w)."""
     return maps.shape[2], maps.shape[3]
 
 
 def reflect(maps: Tensor, bottom: int, right: int) -> Tensor:
-    """Pad (B, C, h, w) by reflection, to and fro where the padding is wider than the map."""
+    """Pad (B, C, h, w) by reflection, repeatedly where the padding is wider than the map."""
     for axis, padding in ((2, bottom), (3, right)):
         if padding:
             length = maps.shape[axis]

@@ -1,8 +1,8 @@
-"""The losses that the networks were published with, and what is wrong in the published code.
+"""The losses that the networks were published with, and the errors of the published code.
 
 All take logits (B, C, H, W) and labels (B, H, W), integers 0 .. C - 1 or ``nodata``, and return a
-scalar. Where a function has ``released``, true gives what the authors' code computes, false what it
-should: a mean over the pixels, or the classes, that there are.
+scalar. Where a function has ``released``, true repeats the authors' code, false corrects it: the
+mean is over the labelled pixels, or over the classes that occur.
 """
 
 import torch
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 NODATA = 255
-# Smoothing of labels and of Dice, and the share of the auxiliary head, in UNetFormer's code.
+# Label smoothing, Dice smoothing and weight of the auxiliary head in UNetFormer's code.
 SMOOTHING = 0.05
 AUXILIARY = 0.4
 
@@ -23,7 +23,7 @@ def cross_entropy(
     Args:
         logits: (B, C, H, W).
         labels: (B, H, W) integers.
-        nodata: the label that does not count.
+        nodata: the label to ignore.
         released: NaN where no pixel is labelled, as in torch; else 0 with a gradient of zero.
     """
     total = F.cross_entropy(logits, labels.long(), ignore_index=nodata, reduction="sum")
@@ -33,20 +33,22 @@ def cross_entropy(
 def plat_loss(
     cnn: Tensor, vit: Tensor, labels: Tensor, *, nodata: int = NODATA, released: bool = False
 ) -> Tensor:
-    """Paraformer's loss: the transformer learns from labels that the other branch agrees with.
+    """Paraformer's pseudo-label-assisted training (PLAT).
 
-    Half the cross-entropy of the convolutional branch on all labels, and half that of the
-    transformer's branch on the pixels where the former's class is the label.
+    Half the cross-entropy of the convolutional branch on all labels, plus half that of the
+    transformer's branch on the pixels where the convolutional branch predicts the label:
+    L = CE(cnn, y) / 2 + CE(vit, y where argmax(cnn) = y) / 2, without a gradient through argmax.
 
     Args:
         cnn: logits of the convolutional branch, (B, C, H, W).
         vit: logits of the transformer's branch, (B, C, H, W).
         labels: (B, H, W) integers.
-        nodata: the label that does not count; the authors' code has its class 0 there.
-        released: NaN where no pixel is labelled or none agrees, as the authors' code; else such
-            a half is 0.
+        nodata: the label to ignore; it is class 0 in the authors' code.
+        released: NaN where no pixel is labelled or none agrees, as in the authors' code; else that
+            half of the loss is 0.
 
-    Source: Li et al., CVPR 2024, pseudo-label-assisted training; LiZhuoHong/Paraformer, trainer.py.
+    Source: Li et al., CVPR 2024, doi:10.48550/arXiv.2403.02746, L_ce + L_mce;
+    LiZhuoHong/Paraformer, trainer.py.
     """
     agreed = torch.where(confident_area(cnn, labels, nodata=nodata), labels, nodata)
     own = cross_entropy(cnn, labels, nodata=nodata, released=released)
@@ -57,14 +59,17 @@ def plat_loss(
 def confident_area(
     logits: Tensor, labels: Tensor, *, threshold: float | None = None, nodata: int = NODATA
 ) -> Tensor:
-    """Pixels whose label the logits bear out, (B, H, W) bool.
+    """Select the pixels whose label the logits support.
 
     Args:
         logits: (B, C, H, W).
         labels: (B, H, W) integers.
-        threshold: least probability of the label, in [0, 1]; None: the label's class must be the
-            most probable one.
-        nodata: the label that is never borne out.
+        threshold: smallest probability of the label, in [0, 1]; None: the label must be the most
+            probable class.
+        nodata: the label that is never selected.
+
+    Returns:
+        (B, H, W) bool.
     """
     labelled = labels != nodata
     with torch.no_grad():
@@ -84,17 +89,20 @@ def confident_area_loss(
 ) -> Tensor:
     """A stand-in for L2HNet's loss: cross-entropy within the confident area, entropy outside.
 
-    L2HNet's publications name a confident-area selection and a low-to-high loss; their equations
-    are not those of this function, which only follows the description. It supposes a warm-up with
-    `cross_entropy`, without which the area is arbitrary.
+    L2HNet's paper names a confident-area selection and a low-to-high loss; this function follows
+    their description, not their equations. It needs a warm-up with `cross_entropy`: before that,
+    the confident area is arbitrary.
 
     Args:
         logits: (B, C, H, W).
         labels: (B, H, W) integers.
         threshold: see `confident_area`.
-        entropy: weight of the mean entropy, in nats, of the pixels outside the area, which pushes
-            them to a decision.
+        entropy: weight, at least 0, of the mean entropy, in nats, of the pixels outside the area,
+            which pushes them to a decision.
         nodata: the label that counts as outside.
+
+    Source: the description in Li et al., ISPRS Journal 192, 2022,
+    doi:10.1016/j.isprsjprs.2022.08.008.
     """
     inside = confident_area(logits, labels, threshold=threshold, nodata=nodata)
     loss = cross_entropy(logits, torch.where(inside, labels, nodata), nodata=nodata)
@@ -113,14 +121,19 @@ def smooth_cross_entropy(
     nodata: int = NODATA,
     released: bool = False,
 ) -> Tensor:
-    """Mean cross-entropy to labels of which a share is spread over all classes.
+    """Mean cross-entropy with label smoothing.
+
+    (1 - e) (-log p_y) + (e / C) sum_c (-log p_c), with e the smoothing.
 
     Args:
         logits: (B, C, H, W).
         labels: (B, H, W) integers.
-        smoothing: that share, in [0, 1].
-        nodata: the label that does not count.
-        released: divide by all pixels, unlabelled ones included, as UNetFormer's code.
+        smoothing: share of each label that is spread over all classes, in [0, 1].
+        nodata: the label to ignore.
+        released: divide by all pixels, unlabelled ones included, as UNetFormer's code does.
+
+    Source: Szegedy et al., Rethinking the Inception architecture, CVPR 2016, section 7,
+    doi:10.48550/arXiv.1512.00567.
     """
     labelled = labels != nodata
     logs = logits.log_softmax(1)
@@ -143,10 +156,12 @@ def dice_loss(
     Args:
         logits: (B, C, H, W).
         labels: (B, H, W) integers.
-        smoothing: added to both sides of the fraction.
-        nodata: the label that does not count.
-        released: a class without a labelled pixel counts as a perfect one, as in UNetFormer's
-            code; else it is left out of the mean.
+        smoothing: added to numerator and denominator.
+        nodata: the label to ignore.
+        released: a class without a labelled pixel has a loss of 0 and counts in the mean, as in
+            UNetFormer's code; else it is left out of the mean.
+
+    Source: Milletari et al., V-Net, 3DV 2016, equation in section 3, doi:10.1109/3DV.2016.79.
     """
     labelled = labels != nodata
     probabilities = logits.softmax(1) * labelled[:, None]
@@ -163,13 +178,16 @@ def dice_loss(
 def unetformer_loss(
     outputs: tuple[Tensor, ...], labels: Tensor, *, nodata: int = NODATA, released: bool = False
 ) -> Tensor:
-    """UNetFormer's loss: smooth cross-entropy and Dice, and 0.4 of the former for other outputs.
+    """UNetFormer's loss: smooth cross-entropy plus Dice, plus 0.4 of the former per auxiliary head.
 
     Args:
         outputs: logits of the map, (B, C, H, W), then those of auxiliary heads, if any.
         labels: (B, H, W) integers.
-        nodata: the label that does not count.
+        nodata: the label to ignore.
         released: see `smooth_cross_entropy` and `dice_loss`.
+
+    Source: Wang et al., ISPRS Journal 190, 2022, section 3, doi:10.1016/j.isprsjprs.2022.06.008;
+    the weights are those of WangLibo1995/GeoSeg.
     """
     main, *others = outputs
     loss = smooth_cross_entropy(main, labels, nodata=nodata, released=released)
@@ -187,6 +205,6 @@ def _count(pixels: Tensor, nan_if_none: bool) -> Tensor:
 
 
 def _at_label(values: Tensor, labels: Tensor, labelled: Tensor) -> Tensor:
-    """The entry of (B, C, H, W) that belongs to each label, any entry where there is none."""
+    """Return the entry of (B, C, H, W) at each label, and any entry where there is no label."""
     index = torch.where(labelled, labels, 0).long()
     return values.gather(1, index[:, None])[:, 0]

@@ -1,4 +1,4 @@
-"""What every trained network promises, and how one is built."""
+"""The interface of all networks, and how one is built."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
@@ -13,7 +13,7 @@ from mapsr.errors import ConfigError, require_choice, require_range
 from mapsr.weights import load_state, resolve
 
 STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    # red, green, blue of ImageNet, which the encoders were trained on
+    # red, green, blue of ImageNet, on which the encoders were pretrained
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     # red, green, blue, near infrared of NAIP, as Paraformer's code has them for 0 to 255
     "naip": (
@@ -22,28 +22,39 @@ STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     ),
 }
 """Name -> mean and standard deviation of each band of images in [0, 1]."""
+MAP = "map"
+"""Name of the logits that a network's map is made of; they come first."""
 
 
 class SegmentationNetwork(nn.Module, ABC):
-    """A trained map from images to class logits, with its input normalisation inside.
+    """A network from images to class logits, with its input normalisation inside.
 
     Attributes:
         bands: how many leading bands of the image the network reads.
-        classes: C, how many logits a pixel has.
-        stride: sides are padded to a multiple of it, and the logits cropped back.
-        weights: name and SHA-256 of the encoder's first weights, None for a random start.
+        classes: C, number of logits per pixel.
+        stride: images are padded to a multiple of it, in pixels, and the logits cropped back.
+        extra_logits: names of the logits that follow the map's while the network is training, in
+            their order; a loss asks for them by name.
+        weights: name and SHA-256 of the encoder's pretrained weights, None for a random start.
     """
 
     stride: int = 1
+    extra_logits: tuple[str, ...] = ()
     weights: dict[str, str] | None = None
     mean: Tensor
     std: Tensor
 
     def __init__(self, bands: int, classes: int, statistics: str) -> None:
-        """Check the shape of the task.
+        """Check bands and classes.
+
+        Args:
+            bands: at least 1.
+            classes: at least 1.
+            statistics: a key of ``STATISTICS``.
 
         Raises:
-            ConfigError: no bands, no classes, or more bands than ``statistics`` knows.
+            ConfigError: bands or classes are below 1.
+            ConfigError: the statistics are unknown, or have fewer bands than the network.
         """
         super().__init__()
         require_range(bands, "bands", low=1)
@@ -53,8 +64,8 @@ class SegmentationNetwork(nn.Module, ABC):
         if bands > len(mean):
             fitting = ", ".join(k for k, v in STATISTICS.items() if len(v[0]) >= bands)
             raise ConfigError(
-                f"network.statistics '{statistics}' knows {len(mean)} bands, but the network is "
-                f"to read {bands}: choose {fitting or 'fewer bands'}."
+                f"network.statistics '{statistics}' has {len(mean)} bands, but the network reads "
+                f"{bands}: choose {fitting or 'fewer bands'}."
             )
         self.bands = bands
         self.classes = classes
@@ -63,8 +74,8 @@ class SegmentationNetwork(nn.Module, ABC):
             self.register_buffer(name, buffer, persistent=False)
 
     @property
-    def trained_parameters(self) -> int:
-        """How many numbers training may change."""
+    def trainable_parameters(self) -> int:
+        """How many parameters training may change."""
         return sum(p.numel() for p in self.parameters() if p.requires_grad)
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
@@ -74,8 +85,7 @@ class SegmentationNetwork(nn.Module, ABC):
             image: (B, ``bands`` or more, H, W) float32 in [0, 1]; any H and W.
 
         Returns:
-            Logits, (B, C, H, W) each. The first are the map's; the loss of an architecture may
-            ask for the others.
+            Logits, (B, C, H, W) each: the map's, and in training those of ``extra_logits``.
 
         Raises:
             ConfigError: the image has too few bands.
@@ -84,11 +94,11 @@ class SegmentationNetwork(nn.Module, ABC):
         if bands < self.bands:
             raise ConfigError(
                 f"The image has {bands} band(s), but this {type(self).__name__} was built for "
-                f"{self.bands}: build it for fewer or give it an image with more."
+                f"{self.bands}: build it for fewer bands or use an image with more."
             )
         image = (image[:, : self.bands] - self.mean) / self.std
         padding = (0, -width % self.stride, 0, -height % self.stride)
-        if any(padding):  # replicated, since a reflection can't be wider than the image
+        if any(padding):  # replicated: a reflection can't be wider than the image
             image = F.pad(image, padding, mode="replicate")
         return tuple(logits[..., :height, :width] for logits in self.logits(image))
 
@@ -107,19 +117,19 @@ class NetworkSettings(Protocol):
 
         Args:
             bands: how many leading bands of the images it reads.
-            classes: C.
-            weights_folder: a folder to look for the encoder's weights first.
-            seed: of all that starts from random numbers.
+            classes: C, number of logits per pixel.
+            weights_folder: where to look for the encoder's weights first.
+            seed: of all randomly initialised parameters.
         """
         ...
 
 
 class Start(Protocol):
-    """The settings that say what an encoder starts from."""
+    """The settings that say how an encoder is initialised."""
 
     @property
     def pretrained(self) -> bool:
-        """Whether it starts from published weights; else from random numbers."""
+        """Whether it starts from pretrained weights rather than random ones."""
         ...
 
     @property
@@ -134,21 +144,21 @@ class Start(Protocol):
 
 
 class Loadable(Protocol):
-    """A part of a network that takes published weights."""
+    """A part of a network that can load pretrained weights."""
 
     def load(self, state: dict[str, Tensor], source: str) -> None:
-        """Load a state dict; ``source`` is named where it does not fit."""
+        """Load a state dict, which an error calls ``source``."""
         ...
 
 
 class EncoderNetwork(Protocol):
-    """A network with one part that published weights exist for."""
+    """A network with an encoder for which pretrained weights exist."""
 
     weights: dict[str, str] | None
 
     @property
     def encoder(self) -> Loadable:
-        """That part."""
+        """The encoder."""
         ...
 
 
@@ -159,7 +169,7 @@ def check_start(start: Start) -> None:
     """Refuse settings that contradict each other.
 
     Raises:
-        ConfigError: a checkpoint is named, but is not to be loaded.
+        ConfigError: a checkpoint is named although pretrained is false.
     """
     if start.checkpoint is not None and not start.pretrained:
         raise ConfigError(
@@ -171,12 +181,18 @@ def check_start(start: Start) -> None:
 def assemble(
     make: Callable[[], Network], start: Start, weights_folder: str | None, seed: int
 ) -> Network:
-    """Make a network whose encoder starts as the settings say.
+    """Make a network and initialise its encoder as the settings say.
+
+    Args:
+        make: returns the network with random weights.
+        start: what the encoder starts from.
+        weights_folder: where to look for weights first.
+        seed: of the random weights.
 
     Raises:
         WeightsError: the weights are absent, damaged or of another architecture.
     """
-    # looked for first: they may be absent, and making the network takes seconds
+    # first of all: they may be absent, and making the network takes seconds
     found = resolve(start.weights, start.checkpoint, weights_folder) if start.pretrained else None
     with seeded(seed):
         network = make()
@@ -188,9 +204,9 @@ def assemble(
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Draw the CPU's random numbers from a seed, and leave the global state as it was.
+    """Seed the CPU's random numbers within a block and restore the global state after it.
 
-    torch's own initialisations take no generator.
+    torch's initialisations do not take a generator.
     """
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)

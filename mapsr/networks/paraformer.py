@@ -1,7 +1,8 @@
-"""Paraformer: L2HNet's trunk and a vision transformer side by side.
+"""Paraformer: L2HNet's trunk and a vision transformer in parallel.
 
 Source: Li et al., Learning without exact guidance: Updating large-scale high-resolution land cover
-maps from low-resolution historical labels, CVPR 2024 (LiZhuoHong/Paraformer, Apache-2.0).
+maps from low-resolution historical labels, CVPR 2024, doi:10.48550/arXiv.2403.02746
+(LiZhuoHong/Paraformer, Apache-2.0).
 """
 
 from dataclasses import dataclass
@@ -25,22 +26,33 @@ DROPOUT = 0.1
 @choice("network", "paraformer")
 @dataclass(frozen=True)
 class ParaformerSettings:
-    """Paraformer with a ViT-B/16 of ImageNet-21k."""
+    """Paraformer with a ViT-B/16 pretrained on ImageNet-21k.
+
+    Raises:
+        ConfigError: width is not a positive multiple of 4.
+        ConfigError: image is not a positive multiple of 16.
+        ConfigError: there is a checkpoint, but pretrained is false.
+    """
 
     width: int = 128
-    """Channels of a convolutional block: 128 in MapSR's Table I; the light variant has 64."""
+    """Channels of a convolutional block, a positive multiple of 4. 128 in MapSR's Table I; the
+    light variant's 64 about halves the maps of full resolution, but few of the parameters."""
     image: int = 224
-    """Side in pixels of the images whose patches have learned positions of their own."""
+    """Side in pixels, a positive multiple of 16, of the grid of learned positions; choose
+    training.crop, so that none are interpolated. 224 is published."""
     encoder: str = "vit_base_patch16_224"
-    """timm's name of the transformer; its patch projection is not used."""
+    """timm's name of a vision transformer with learned positions. The published one has 86 M
+    parameters; vit_small_patch16_224 and vit_tiny_patch16_224 are faster and less accurate."""
     weights: str = "vit_base_in21k"
-    """Name in mapsr's weight registry."""
+    """Name of its pretrained weights in `mapsr weights list`."""
     checkpoint: str | None = None
-    """Path of a weight file to use instead of the registry's."""
+    """Path of a weight file in timm's names to use instead, such as one of your own pretraining."""
     pretrained: bool = True
-    """Whether the transformer starts from these weights; false: from random numbers."""
+    """Whether the transformer starts from these weights, as published; false starts from random
+    ones, which needs no download and far more training."""
     statistics: str = "naip"
-    """Whose mean and standard deviation normalise the bands: "naip" or "imagenet"."""
+    """Mean and standard deviation that normalise the bands: "naip" (up to four bands, as published)
+    or "imagenet" (RGB alone)."""
 
     def __post_init__(self) -> None:
         check_width(self.width)
@@ -53,17 +65,18 @@ class ParaformerSettings:
     def build(
         self, bands: int, classes: int, weights_folder: str | None = None, seed: int = 0
     ) -> "Paraformer":
-        """Build the network with the transformer's first weights.
+        """Build the network, its transformer with pretrained weights unless turned off.
 
         Raises:
-            ConfigError: timm has no such transformer, or the statistics know fewer bands.
+            ConfigError: timm has no such transformer.
+            ConfigError: the statistics have fewer bands.
             WeightsError: the weights are absent, damaged or of another architecture.
         """
         return assemble(lambda: Paraformer(self, bands, classes), self, weights_folder, seed)
 
 
 class ParaformerLogits(NamedTuple):
-    """Logits (B, C, H, W): their mean, which makes the map, and those of each branch."""
+    """Logits (B, C, H, W) of each branch, and their mean, which makes the map."""
 
     main: Tensor
     cnn: Tensor
@@ -71,23 +84,29 @@ class ParaformerLogits(NamedTuple):
 
 
 class Transformer(nn.Module):
-    """The blocks of a timm ViT over the trunk's reduced map, with positions of its own."""
+    """The blocks of a timm ViT on the trunk's reduced map, with learned positions."""
 
     def __init__(self, model: str, inputs: int, grid: int) -> None:
-        """Make it with random weights and positions of zero.
+        """Set up the layers with random weights and zero positions.
+
+        Args:
+            model: timm's name of a vision transformer.
+            inputs: channels of the reduced map.
+            grid: rows and columns of the positions.
 
         Raises:
-            ConfigError: timm has no such vision transformer.
+            ConfigError: timm has no such model.
+            ConfigError: the model has no blocks or no learned positions.
         """
         super().__init__()
         vit = create(model, proj_drop_rate=DROPOUT)
         if not hasattr(vit, "blocks") or getattr(vit, "pos_embed", None) is None:
             raise ConfigError(
-                f"network.encoder '{model}' is no vision transformer with learned positions; "
+                f"network.encoder '{model}' is not a vision transformer with learned positions: "
                 "choose one such as vit_base_patch16_224."
             )
         for block in vit.blocks:
-            block.attn.proj_drop = nn.Identity()  # the dropout is the MLP's alone
+            block.attn.proj_drop = nn.Identity()  # the published dropout is in the MLP alone
         self.model = model
         self.dim: int = vit.embed_dim
         self.grid = (grid, grid)
@@ -106,7 +125,7 @@ class Transformer(nn.Module):
         return out
 
     def load(self, state: dict[str, Tensor], source: str) -> None:
-        """Load timm's state dict of the transformer: blocks, last norm, positions of patches.
+        """Load blocks, last norm and patch positions from timm's state dict of the transformer.
 
         Raises:
             WeightsError: a key or a shape does not belong to this transformer.
@@ -116,14 +135,16 @@ class Transformer(nn.Module):
         if positions is None or positions.dim() != 3 or positions.shape[2] != self.dim:
             raise WeightsError(
                 f"{source} is not a checkpoint of network.encoder '{self.model}': 'pos_embed' is "
-                f"absent or has not {self.dim} channels. Choose the encoder that it belongs to."
+                f"absent or does not have {self.dim} channels. Choose the encoder that it belongs "
+                "to."
             )
         prefix = int("cls_token" in state)
         side = round((positions.shape[1] - prefix) ** 0.5)  # timm's trained grids are square
         if prefix + side**2 != positions.shape[1]:
             raise WeightsError(
-                f"{source} has {positions.shape[1]} positions, which make no square grid: it is "
-                f"not a checkpoint of network.encoder '{self.model}'."
+                f"{source} has {positions.shape[1]} positions, which do not form a square grid, so "
+                f"it is not a checkpoint of network.encoder '{self.model}': choose the encoder "
+                "that it belongs to."
             )
         left_out = ("patch_embed.", "cls_token", "head.", "pre_logits.")
         load_exactly(self.vit, state, f"network.encoder '{self.model}'", source, left_out)
@@ -133,7 +154,7 @@ class Transformer(nn.Module):
 
 
 class Decoder(nn.Module):
-    """From the transformer's map back to the image's resolution, past the reduced maps."""
+    """From the transformer's map back to the image's resolution, joined by the reduced maps."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -145,7 +166,7 @@ class Decoder(nn.Module):
         self.features = conv_norm(640 + half, 256, 3, nn.ReLU())
 
     def forward(self, tokens: Tensor, reduced: list[Tensor]) -> tuple[Tensor, Tensor]:
-        """The assist map, (B, 1, H, W), and the features, (B, 256, H, W)."""
+        """Return the assist map, (B, 1, H, W), and the features, (B, 256, H, W)."""
         half, quarter, sixteenth = reduced
         x = self.at_sixteenth(torch.cat([self.start(tokens), sixteenth], dim=1))
         x = zoom(x, size_of(quarter), aligned=True)  # (B, 512, H / 4, W / 4)
@@ -157,9 +178,10 @@ class Decoder(nn.Module):
 
 
 class Paraformer(SegmentationNetwork):
-    """The published network; `losses.plat_loss` takes the logits of its two branches."""
+    """The published network; `losses.plat_loss` compares the logits of its two branches."""
 
     stride = PATCH
+    extra_logits = ("cnn", "vit")
 
     def __init__(self, settings: ParaformerSettings, bands: int, classes: int) -> None:
         super().__init__(bands, classes, settings.statistics)
@@ -175,7 +197,7 @@ class Paraformer(SegmentationNetwork):
         return ParaformerLogits(*super().forward(image))
 
     def logits(self, image: Tensor) -> ParaformerLogits:
-        """Logits of both branches, which see each other's features, and their mean."""
+        """Logits of both branches, which share features, and their mean."""
         blocks = self.trunk(image)
         reduced = self.reduction(torch.cat(blocks, dim=1))
         assist, features = self.decoder(self.encoder(reduced[-1]), reduced)
@@ -185,7 +207,7 @@ class Paraformer(SegmentationNetwork):
 
 
 def resample(positions: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Carry positions (1, D, h, w) to another grid, bicubic."""
+    """Resample positions (1, D, h, w) to another grid, bicubically."""
     if size_of(positions) == grid:
         return positions
     return F.interpolate(positions, size=grid, mode="bicubic", align_corners=False)

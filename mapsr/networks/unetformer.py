@@ -1,7 +1,9 @@
-"""UNetFormer: a ResNet-18 and a decoder of windowed attention.
+"""UNetFormer: a ResNet-18 and a decoder with windowed attention.
 
 Source: Wang et al., UNetFormer: A UNet-like transformer for efficient semantic segmentation of
-remote sensing urban scene imagery, ISPRS Journal 190, 2022.
+remote sensing urban scene imagery, ISPRS Journal 190, 2022, doi:10.1016/j.isprsjprs.2022.06.008;
+windows and relative positions after Liu et al., Swin transformer, ICCV 2021, equation 4,
+doi:10.48550/arXiv.2103.14030.
 """
 
 from dataclasses import dataclass
@@ -23,20 +25,28 @@ WINDOW = 8
 @choice("network", "unetformer")
 @dataclass(frozen=True)
 class UNetFormerSettings:
-    """UNetFormer with the ResNet-18 it was published with."""
+    """UNetFormer with the ResNet-18 that it was published with.
+
+    Raises:
+        ConfigError: there is a checkpoint, but pretrained is false.
+    """
 
     encoder: str = "resnet18"
-    """timm's name of the encoder; its maps have strides 4 to 32."""
+    """timm's name of an encoder with four maps of strides 4 to 32. The published one is resnet18;
+    resnet34 and resnet50 are larger and slower and need a checkpoint of their own."""
     weights: str = "resnet18_swsl"
-    """Name in mapsr's weight registry."""
+    """Name of its pretrained weights in `mapsr weights list`."""
     checkpoint: str | None = None
-    """Path of a weight file to use instead of the registry's."""
+    """Path of a weight file in timm's names to use instead, such as one of your own pretraining."""
     pretrained: bool = True
-    """Whether the encoder starts from these weights; false: from random numbers."""
+    """Whether the encoder starts from these weights, as published; false starts from random ones,
+    which needs no download and far more training."""
     auxiliary: bool = True
-    """Whether there is a second head for training; MapSR's Table I counts it."""
+    """Whether an auxiliary head helps training, as published: 37,312 parameters with 5 classes,
+    which MapSR's Table I counts. False saves little."""
     statistics: str = "imagenet"
-    """Whose mean and standard deviation normalise the bands: "imagenet" (RGB) or "naip"."""
+    """Mean and standard deviation that normalise the bands: "imagenet" (RGB, as the encoder was
+    pretrained) or "naip" (up to four bands)."""
 
     def __post_init__(self) -> None:
         check_start(self)
@@ -44,17 +54,18 @@ class UNetFormerSettings:
     def build(
         self, bands: int, classes: int, weights_folder: str | None = None, seed: int = 0
     ) -> "UNetFormer":
-        """Build the network with its encoder's first weights.
+        """Build the network, its encoder with pretrained weights unless turned off.
 
         Raises:
-            ConfigError: timm has no such encoder, or the statistics know fewer bands.
+            ConfigError: timm has no such encoder.
+            ConfigError: the statistics have fewer bands.
             WeightsError: the weights are absent, damaged or of another architecture.
         """
         return assemble(lambda: UNetFormer(self, bands, classes), self, weights_folder, seed)
 
 
 class GlobalLocalAttention(nn.Module):
-    """Attention within windows, spread across them, plus a convolution of the surroundings."""
+    """Window attention mixed across windows, plus a local convolutional branch."""
 
     index: Tensor
 
@@ -97,7 +108,7 @@ class GlobalLocalAttention(nn.Module):
 
 
 class GlobalLocalBlock(nn.Module):
-    """Attention and a two-layer perceptron, each normalised before and added to its input."""
+    """Attention and a two-layer perceptron, both pre-normalised and residual."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -117,7 +128,7 @@ class GlobalLocalBlock(nn.Module):
 
 
 class WeightedFusion(nn.Module):
-    """A coarse map, enlarged, and an encoder's map, in learned positive shares."""
+    """A weighted sum of an enlarged coarse map and an encoder's map, with learned weights."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -135,7 +146,7 @@ class WeightedFusion(nn.Module):
 
 
 class RefinementHead(nn.Module):
-    """Fusion with the finest map, gated by place and by channel."""
+    """Fusion with the finest map, gated per pixel and per channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -165,7 +176,7 @@ class RefinementHead(nn.Module):
 
 
 class UNetFormer(SegmentationNetwork):
-    """The published network; in training an auxiliary head's logits follow the map's."""
+    """The published network; in training it also gives the logits of the auxiliary head."""
 
     stride = 32
 
@@ -179,9 +190,10 @@ class UNetFormer(SegmentationNetwork):
         self.refine = RefinementHead(first)
         self.head = _head(nn.Dropout2d(0.1), classes)
         self.auxiliary = _head(nn.Dropout(0.1), classes) if settings.auxiliary else None
+        self.extra_logits = ("auxiliary",) if settings.auxiliary else ()
 
     def logits(self, image: Tensor) -> list[Tensor]:
-        """Logits of the map, and of the auxiliary head while training."""
+        """Logits of the map, and in training of the auxiliary head."""
         first, second, third, fourth = self.encoder(image)
         coarsest = self.blocks[0](self.reduce(fourth))  # (B, 64, H / 32, W / 32)
         middle = self.blocks[1](self.fusions[0](coarsest, third))
@@ -195,7 +207,7 @@ class UNetFormer(SegmentationNetwork):
 
 
 def mix_windows(x: Tensor) -> Tensor:
-    """Sum of the means over a window's height and over its width around each place."""
+    """Sum of the means over a window's height and over its width around each pixel."""
     before = WINDOW // 2 - 1
     down = F.avg_pool2d(reflect(x, 1, 0), (WINDOW, 1), stride=1, padding=(before, 0))
     across = F.avg_pool2d(reflect(x, 0, 1), (1, WINDOW), stride=1, padding=(0, before))
@@ -203,7 +215,7 @@ def mix_windows(x: Tensor) -> Tensor:
 
 
 def window_offsets() -> Tensor:
-    """Number of the offset between any two places of a window, (64, 64) in 0 .. 224."""
+    """Index of the relative position of any two pixels of a window, (64, 64) in 0 .. 224."""
     places = torch.cartesian_prod(torch.arange(WINDOW), torch.arange(WINDOW))
     offset = places[:, None] - places[None] + WINDOW - 1  # (64, 64, 2)
     return offset[..., 0] * (2 * WINDOW - 1) + offset[..., 1]

@@ -1,6 +1,6 @@
-"""Chips to train on: how they are enlarged, turned, put together and padded.
+"""Augmentation of training chips: resampling, flips, rotations, mosaics, padding.
 
-Every function takes and returns a `Patch`; what it does to the image it does to the labels.
+Every function treats the image and the labels of a `Patch` alike.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ PARTS = 4
 
 
 class Patch(NamedTuple):
-    """An image and what is to be learned from it.
+    """An image and its labels.
 
     Attributes:
         image: (B, H, W) float32 in [0, 1].
-        labels: (H, W) uint8, 255 where there is none.
+        labels: (H, W) uint8, 255 for nodata.
     """
 
     image: Tensor
@@ -30,11 +30,14 @@ class Patch(NamedTuple):
 
 
 def resample(patch: Patch, scale: float) -> Patch:
-    """Enlarge a patch: the image bilinearly, the labels by the nearest pixel.
+    """Rescale a patch: the image bilinearly, the labels by the nearest pixel.
 
     Args:
         patch: (H, W).
-        scale: by how much; sides are rounded, to one pixel at least.
+        scale: factor above 0; sides are rounded, to at least one pixel.
+
+    Returns:
+        (round(scale H), round(scale W)).
     """
     height, width = patch.labels.shape
     size = (max(1, round(height * scale)), max(1, round(width * scale)))
@@ -47,7 +50,7 @@ def resample(patch: Patch, scale: float) -> Patch:
 
 
 def to_square(patch: Patch, side: int) -> Patch:
-    """Cut a patch to a square, and repeat its far edges without labels where it is smaller."""
+    """Crop a patch to a square from its upper left; pad a smaller one by its edges, as nodata."""
     image, labels = patch.image[:, :side, :side], patch.labels[:side, :side]
     height, width = labels.shape
     padding = (0, side - width, 0, side - height)
@@ -57,35 +60,37 @@ def to_square(patch: Patch, side: int) -> Patch:
     return Patch(image, labels)
 
 
-def turn(patch: Patch, quarters: int) -> Patch:
-    """Turn a patch counterclockwise by right angles; (H, W) becomes (W, H) for an odd number."""
+def rotate(patch: Patch, quarters: int) -> Patch:
+    """Rotate a patch counterclockwise by right angles; an odd number makes (H, W) to (W, H)."""
     image = torch.rot90(patch.image, quarters, (1, 2))
     return Patch(image, torch.rot90(patch.labels, quarters, (0, 1)))
 
 
 def flip(patch: Patch, axis: int) -> Patch:
-    """Reverse a patch: its rows (axis 0) or its columns (axis 1)."""
+    """Reverse the rows (axis 0) or columns (axis 1) of a patch."""
     return Patch(patch.image.flip(axis + 1), patch.labels.flip(axis))
 
 
-def flip_and_turn(patch: Patch, settings: TrainingSettings, random: np.random.Generator) -> Patch:
-    """Flip and turn a patch with the settings' probabilities."""
+def flip_and_rotate(patch: Patch, settings: TrainingSettings, random: np.random.Generator) -> Patch:
+    """Flip and rotate a patch with the probabilities of the settings."""
     chances = random.random(3)
     quarters = int(random.integers(1, 4))
     if chances[0] < settings.flip_horizontal:
         patch = flip(patch, 1)
     if chances[1] < settings.flip_vertical:
         patch = flip(patch, 0)
-    return turn(patch, quarters) if chances[2] < settings.rotate else patch
+    return rotate(patch, quarters) if chances[2] < settings.rotate else patch
 
 
-def put_together(patches: Sequence[Patch], row: int, col: int) -> Patch:
-    """Take the corners of four patches of one size.
+def mosaic(patches: Sequence[Patch], row: int, col: int) -> Patch:
+    """Join the corners of four patches of the same size.
 
     Args:
-        patches: whose upper left, upper right, lower left and lower right parts are taken.
-        row: where the upper parts end.
-        col: where the left parts end.
+        patches: give the upper left, upper right, lower left and lower right part.
+        row: where the upper parts end, 0 .. H.
+        col: where the left parts end, 0 .. W.
+
+    Source: Bochkovskiy et al., YOLOv4, 2020, section 3.3, doi:10.48550/arXiv.2004.10934.
     """
     image, labels = patches[0].image.clone(), patches[0].labels.clone()
     rows, cols = (slice(row), slice(row, None)), (slice(col), slice(col, None))
@@ -97,11 +102,11 @@ def put_together(patches: Sequence[Patch], row: int, col: int) -> Patch:
 
 
 def largest_share(labels: Tensor) -> float:
-    """Share of the most frequent class among the labelled pixels of (H, W); 0 without any."""
+    """Return the share of the most frequent class among the labelled pixels of (H, W), else 0."""
     counts = torch.bincount(labels[labels != NODATA].flatten().long())
     return float(counts.max() / counts.sum()) if len(counts) else 0.0
 
 
 def has_gaps(patch: Patch) -> bool:
-    """Tell whether a pixel has no label, or is zero in all bands."""
+    """Tell whether any pixel is unlabelled, or zero in all bands."""
     return bool((patch.labels == NODATA).any() or (patch.image == 0).all(dim=0).any())

@@ -1,4 +1,4 @@
-"""What a training that was killed goes on from."""
+"""The checkpoint from which an interrupted training resumes."""
 
 import shutil
 from collections.abc import Mapping
@@ -20,12 +20,12 @@ _NETWORK = "network"
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """Where the state of one training is kept: one file, replaced whole.
+    """The file that holds the state of one training; it is replaced atomically.
 
     Attributes:
-        folder: for it alone.
-        identity: what the training depends on, by key, as plain containers; "network" belongs to
-            the architecture.
+        folder: for this file alone.
+        identity: settings that the trained weights depend on, by key, as plain containers; keys
+            "network..." describe the architecture.
     """
 
     folder: Path
@@ -33,14 +33,14 @@ class Checkpoint:
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """Path of the file."""
         return self.folder / FILE
 
     def save(self, training: NetworkTraining) -> None:
-        """Keep the state of a training, in place of an older one.
+        """Write the state of a training in place of an older one.
 
         Raises:
-            WeightsError: it can't be written; an older one is still there.
+            WeightsError: the file can't be written; an older one is kept.
         """
         state = {
             "format": _FORMAT,
@@ -59,20 +59,21 @@ class Checkpoint:
                 torch.save(state, temporary)
         except (OSError, RuntimeError) as error:
             raise WeightsError(
-                f"The checkpoint {self.path} can't be written ({_line(error)}): make room, or set "
-                "training.checkpoint_every=null. An older one is untouched: the same command goes "
-                "on from it."
+                f"The checkpoint {self.path} can't be written ({_line(error)}): free disk space, "
+                "or set training.checkpoint_every=null; an older checkpoint is kept, and the same "
+                "command resumes from it."
             ) from error
 
     def load(self) -> dict[str, Any] | None:
-        """Read the state, on the CPU; None where there is none.
+        """Read the state onto the CPU, or return None where there is no file.
 
         Raises:
-            WeightsError: the file is damaged, or belongs to another network.
+            WeightsError: the file is damaged.
+            WeightsError: it belongs to another network.
             ConfigError: it belongs to a training with other settings.
         """
         for leftover in self.folder.glob(f".{self.path.stem}-*"):
-            leftover.unlink()  # of a process that was killed while it wrote
+            leftover.unlink()  # by a process that was killed while writing
         if not self.path.exists():
             return None
         unreadable = (OSError, RuntimeError, EOFError, ValueError, UnpicklingError)
@@ -81,12 +82,16 @@ class Checkpoint:
         except unreadable as error:
             raise self._damaged(_line(error)) from error
         if not isinstance(state, dict) or state.get("format") != _FORMAT:
-            raise self._damaged(f"it has not format {_FORMAT} of this version")
+            raise self._damaged(f"it does not have format {_FORMAT} of this version")
         self._compare(state["identity"])
         return state
 
     def resume(self, training: NetworkTraining, state: Mapping[str, Any]) -> None:
-        """Put a training where its checkpoint was, once its optimiser is ready.
+        """Restore the state of a training whose optimiser is set up.
+
+        Args:
+            training: to restore in place.
+            state: from ``load``.
 
         Raises:
             WeightsError: the state does not fit the network.
@@ -103,7 +108,7 @@ class Checkpoint:
         training.last_loss = state["last_loss"]
 
     def remove(self) -> None:
-        """Give up the folder, with what a killed process may have left in it."""
+        """Delete the folder with all files in it."""
         if self.folder.is_dir():
             shutil.rmtree(self.folder)
 
@@ -115,11 +120,11 @@ class Checkpoint:
             what = f"{self.path} is a checkpoint of another"
             if key.partition(".")[0] == _NETWORK:
                 raise WeightsError(
-                    f"{what} network: {key} was {was}, but is {now}: go on with that network, or "
+                    f"{what} network: {key} was {was}, but is {now}: choose that network, or "
                     "delete the file to train from the start."
                 )
             raise ConfigError(
-                f"{what} training: {key} was {was}, but is {now}: go on with the former, or "
+                f"{what} training: {key} was {was}, but is {now}: restore the former value, or "
                 "delete the file to train from the start."
             )
 

@@ -9,23 +9,16 @@ import torch
 from torch import Tensor, nn
 
 from mapsr.errors import ConfigError
-from mapsr.legends import NODATA
-from mapsr.networks import Paraformer, SegmentationNetwork
-from mapsr.networks.losses import (
-    confident_area,
-    confident_area_loss,
-    cross_entropy,
-    plat_loss,
-    unetformer_loss,
-)
+from mapsr.networks import MAP, SegmentationNetwork
+from mapsr.training.draws import DrawPlan
+from mapsr.training.losses import LOSSES, Logits, LossContext, check_loss
 from mapsr.training.optim import START, Lookahead, Schedule, make_optimizer
-from mapsr.training.plan import Plan
 from mapsr.training.sampling import Batch
 from mapsr.training.settings import TrainingSettings
 
 OnStep = Callable[[int, Mapping[str, float]], None]
-"""Takes the number of a step and its figures."""
-# so that dropout's random numbers are not those that chips are drawn with
+"""Called with the number of a finished step, from 1, and its metrics by name."""
+# so that dropout and chips are drawn from different random numbers
 _DROPOUT = 3
 
 
@@ -33,41 +26,41 @@ class NetworkTraining(L.LightningModule):
     """A network in training.
 
     Attributes:
-        step: how many steps are done.
-        rejected: chips that were drawn in vain.
+        step: number of finished steps.
+        rejected: number of rejected chips.
         first_loss: of the first step.
-        last_loss: of the last step that was done.
+        last_loss: of the last finished step.
     """
 
     def __init__(
         self,
         network: SegmentationNetwork,
         settings: TrainingSettings,
-        plan: Plan,
+        plan: DrawPlan,
         *,
         seed: int,
         released: bool,
         on_step: OnStep,
     ) -> None:
-        """Make the optimiser of a network.
+        """Set up loss, optimiser and schedule.
 
         Args:
-            network: to be trained in place.
+            network: to train in place.
             settings: the recipe.
-            plan: how many steps there are.
+            plan: number of steps and epochs.
             seed: of dropout.
-            released: repeat the faults of the authors' code.
-            on_step: takes loss and learning rate after each step.
+            released: repeat the errors of the authors' code.
+            on_step: called with loss and learning rate after each step.
 
         Raises:
-            ConfigError: the network and the recipe do not fit.
+            ConfigError: the loss needs logits that the network does not give.
+            ConfigError: the recipe has a learning rate or frozen norms for an encoder that the
+                network does not have, or that has random weights.
         """
         super().__init__()
-        if settings.loss == "plat" and not isinstance(network, Paraformer):
-            raise ConfigError(
-                f"training.loss=plat needs Paraformer's two branches, but the network is "
-                f"{type(network).__name__}: choose network=paraformer or another loss."
-            )
+        check_loss(settings.loss, network)
+        if settings.freeze_norm:
+            check_norm(network)
         self.network = network
         self.settings = settings
         self.plan = plan
@@ -85,11 +78,11 @@ class NetworkTraining(L.LightningModule):
         self.on_start: Callable[[], None] = lambda: None
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """The optimiser; the schedule is set by hand, from the number of the step."""
+        """Return the optimiser; `on_train_batch_start` applies the schedule."""
         return self.optimizer
 
     def on_train_start(self) -> None:
-        """Set the modes of the layers; take over a training that was cut short."""
+        """Set the modes of the layers; restore an interrupted training."""
         self.network.train()
         if self.settings.freeze_norm:
             freeze_norm(self.network)
@@ -105,10 +98,11 @@ class NetworkTraining(L.LightningModule):
             group["lr"] = self.schedule.rate(group[START], self.step)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The loss of a batch.
+        """Return the loss of a batch.
 
         Raises:
-            ConfigError: the loss is no number, or a layer normalises over a single value.
+            ConfigError: the loss is not a finite number.
+            ConfigError: a batch norm has a single value per channel.
         """
         with drawn_from((_DROPOUT, self.seed, self.step), self.device):
             try:
@@ -120,17 +114,18 @@ class NetworkTraining(L.LightningModule):
                     f"{len(batch.image)} chip(s) of {batch.image.shape[2]} px are too few to "
                     "normalise over: enlarge training.batch or training.crop."
                 ) from error
-        loss = self.loss(outputs, batch.labels)
+        logits = dict(zip((MAP, *self.network.extra_logits), outputs, strict=True))
+        loss = self.loss(logits, batch.labels)
         self.last_loss = float(loss.detach())
         if not np.isfinite(self.last_loss):
-            raise ConfigError(self._why_no_number(outputs, batch.labels))
+            raise ConfigError(self._explain_nan(logits, batch.labels))
         if self.step == 0:
             self.first_loss = self.last_loss
         self.rejected += batch.rejected
         return loss
 
     def on_train_batch_end(self, outputs: object, batch: Batch, batch_idx: int) -> None:
-        """Look back, report, and let a checkpoint be kept."""
+        """Apply lookahead, report the step, and write a checkpoint where one is due."""
         self.step += 1
         if self.lookahead is not None:
             self.lookahead.after(self.step)
@@ -138,36 +133,23 @@ class NetworkTraining(L.LightningModule):
         self.on_step(self.step, {"train/loss": self.last_loss, "train/learning_rate": rate})
         self.after_step()
 
-    def loss(self, outputs: tuple[Tensor, ...], labels: Tensor) -> Tensor:
-        """The recipe's loss at this step.
+    def loss(self, logits: Logits, labels: Tensor) -> Tensor:
+        """Return the recipe's loss at this step.
 
         Args:
-            outputs: logits (N, C, H, W), the map's first.
-            labels: (N, H, W) int64, 255 where there is none.
+            logits: name -> (N, C, H, W), the map's and the network's extra ones.
+            labels: (N, H, W) int64, 255 for nodata.
         """
-        settings, released = self.settings, self.released
-        if settings.loss == "plat":
-            return plat_loss(outputs[1], outputs[2], labels, released=released)
-        if settings.loss == "unetformer":
-            return unetformer_loss(outputs, labels, released=released)
-        if settings.loss == "confident_area" and self.step >= settings.warm_up * self.plan.steps:
-            return confident_area_loss(
-                outputs[0],
-                labels,
-                threshold=settings.confident_threshold,
-                entropy=settings.confident_entropy,
-            )
-        return cross_entropy(outputs[0], labels, released=released)
+        context = LossContext(self.settings, self.step / self.plan.steps, self.released)
+        return LOSSES[self.settings.loss].compute(logits, labels, context)
 
-    def _why_no_number(self, outputs: tuple[Tensor, ...], labels: Tensor) -> str:
-        start = f"The loss of step {self.step + 1} is no number: "
-        empty = not (labels != NODATA).any()
-        if self.settings.loss == "plat":
-            empty = empty or not confident_area(outputs[1], labels).any()
-        if self.released and empty and self.settings.loss != "unetformer":
+    def _explain_nan(self, logits: Logits, labels: Tensor) -> str:
+        start = f"The loss of step {self.step + 1} is not a finite number: "
+        if self.released and LOSSES[self.settings.loss].empty(logits, labels):
             return (
-                f"{start}no pixel of the batch is labelled, or none has the label that the first "
-                "branch finds, over which the authors' code takes a mean: set recipe=corrected."
+                f"{start}the authors' code averages over the pixels that this loss learns from, "
+                "and this batch has none, since no pixel is labelled or no label is predicted: "
+                "set recipe=corrected."
             )
         return (
             f"{start}the training diverged. Lower training.learning_rate, now "
@@ -175,26 +157,36 @@ class NetworkTraining(L.LightningModule):
         )
 
 
-def freeze_norm(network: SegmentationNetwork) -> None:
-    """Let the encoder's batch norms use the statistics that they have, and keep them.
+def check_norm(network: SegmentationNetwork) -> None:
+    """Refuse to freeze batch statistics that nobody has measured.
 
     Raises:
         ConfigError: the network has no encoder.
+        ConfigError: its encoder starts from random numbers, with means of 0 and variances of 1.
     """
-    encoder = getattr(network, "encoder", None)
-    if encoder is None:
+    if getattr(network, "encoder", None) is None:
         raise ConfigError(
             f"training.freeze_norm=true, but {type(network).__name__} has no encoder: set it to "
             "false."
         )
-    for module in encoder.modules():
+    if network.weights is None:
+        raise ConfigError(
+            "training.freeze_norm=true keeps the batch statistics of pretrained weights, but the "
+            f"encoder of {type(network).__name__} starts from random ones, whose statistics fit no "
+            "image: set training.freeze_norm=false or network.pretrained=true."
+        )
+
+
+def freeze_norm(network: SegmentationNetwork) -> None:
+    """Let the encoder's batch norms use their stored statistics and leave them unchanged."""
+    for module in network.get_submodule("encoder").modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()
 
 
 @contextmanager
 def drawn_from(key: tuple[int, ...], device: torch.device) -> Iterator[None]:
-    """Draw torch's random numbers from a key, and leave the global state as it was."""
+    """Seed torch's random numbers within a block and restore the global state after it."""
     seed = int(np.random.SeedSequence(key).generate_state(1, np.uint64)[0]) >> 1
     devices = [device] if device.type == "cuda" else []
     with torch.random.fork_rng(devices=devices):

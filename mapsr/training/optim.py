@@ -1,4 +1,4 @@
-"""Optimisers and the schedule of the learning rate, as published recipes have them."""
+"""Optimisers, weight averaging and learning-rate schedules of the published recipes."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -8,38 +8,46 @@ from torch import Tensor, nn
 
 from mapsr.errors import ConfigError
 from mapsr.networks import SegmentationNetwork
-from mapsr.training.plan import Plan
+from mapsr.training.draws import DrawPlan
 from mapsr.training.settings import TrainingSettings
 
-# The batch that Paraformer's code scales its learning rate by, and what a batch must divide by.
+# Paraformer's code scales the learning rate by batch / 24, but only for multiples of 6.
 _BATCH, _DIVISOR = 24, 6
 START = "start_learning_rate"
-"""Key of a parameter group: its learning rate before the schedule."""
+"""Key of a parameter group for its learning rate before the schedule."""
 
 
 class Schedule:
     """The learning rate at each step.
 
-    Source: poly and cosine as in torch's and MMSegmentation's documentation; restarts after
-    Loshchilov and Hutter, SGDR, ICLR 2017.
+    With t the step or epoch, T their number, s the start and e the end:
+    poly is e + (s - e) (1 - t / T)^power; cosine is e + (s - e) (1 + cos(pi t / T)) / 2; restarts
+    is a cosine over cycles of growing T.
+
+    Source: Loshchilov and Hutter, SGDR, ICLR 2017, equation 5, doi:10.48550/arXiv.1608.03983, for
+    cosine and restarts; Chen et al., DeepLab, TPAMI 2018, section 4.1,
+    doi:10.1109/TPAMI.2017.2699184, for poly.
     """
 
-    def __init__(self, settings: TrainingSettings, plan: Plan, *, in_chips: bool = False) -> None:
+    def __init__(
+        self, settings: TrainingSettings, plan: DrawPlan, *, in_chips: bool = False
+    ) -> None:
         """Make a schedule.
 
         Args:
             settings: its form and where it ends.
-            plan: how long it is.
-            in_chips: hold steps against a length in chips, as Paraformer's code: it hardly decays.
+            plan: number of steps and epochs.
+            in_chips: divide steps by the number of chips rather than of steps, as Paraformer's
+                code does by mistake: the learning rate hardly decays.
         """
         self.settings = settings
         self.unit = plan.steps_per_epoch if settings.schedule_by == "epoch" else 1
-        # in epochs, a training that is cut short ends with the epoch that it is cut in
+        # by epoch, max_steps ends the schedule with the epoch that it falls in
         self.length = math.ceil((plan.chips if in_chips else plan.steps) / self.unit)
         self.cycle = settings.restart * (plan.steps_per_epoch // self.unit)
 
     def rate(self, start: float, step: int) -> float:
-        """The learning rate of a step.
+        """Return the learning rate of a step.
 
         Args:
             start: learning rate at step 0.
@@ -63,9 +71,13 @@ class Schedule:
 
 
 def start_rate(rate: float, settings: TrainingSettings, *, released: bool) -> float:
-    """The learning rate that a training starts with.
+    """Return the learning rate at the start.
 
-    As released, Paraformer's code follows the batch only where it is a multiple of six.
+    Args:
+        rate: as set.
+        settings: batch and flaws.
+        released: whether to repeat Paraformer's flaw, which scales the learning rate by the batch
+            only where that is a multiple of six.
     """
     if not released or settings.flaws != "paraformer" or settings.batch % _DIVISOR:
         return rate
@@ -75,10 +87,18 @@ def start_rate(rate: float, settings: TrainingSettings, *, released: bool) -> fl
 def make_optimizer(
     network: SegmentationNetwork, settings: TrainingSettings, *, released: bool
 ) -> torch.optim.Optimizer:
-    """Make the optimiser, with a group for each learning rate and decay.
+    """Make the optimiser, with a parameter group for each learning rate and weight decay.
+
+    Args:
+        network: whose parameters to train.
+        settings: optimiser, learning rates and weight decay.
+        released: repeat the errors of the authors' code.
 
     Raises:
-        ConfigError: the encoder is to have a learning rate, but the network has none.
+        ConfigError: there is a learning rate for an encoder that the network does not have.
+
+    Source: Loshchilov and Hutter, Decoupled weight decay regularization, ICLR 2019,
+    doi:10.48550/arXiv.1711.05101, for AdamW.
     """
     encoder = getattr(network, "encoder", None)
     if encoder is None and settings.encoder_learning_rate is not None:
@@ -106,21 +126,24 @@ def make_optimizer(
 
 
 class Lookahead:
-    """Every few steps the weights go only part of the way from where they last stood.
+    """Slow weights that every k steps move part of the way to the trained, fast weights.
 
-    Source: Zhang et al., Lookahead optimizer: k steps forward, 1 step back, NeurIPS 2019.
+    slow <- slow + share (fast - slow), then fast <- slow.
+
+    Source: Zhang et al., Lookahead optimizer: k steps forward, 1 step back, NeurIPS 2019,
+    algorithm 1, doi:10.48550/arXiv.1907.08610.
 
     Attributes:
-        slow: the weights as they last stood.
+        slow: the slow weights, in the order of the parameters.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], every: int, share: float) -> None:
-        """Remember the weights.
+        """Copy the weights.
 
         Args:
-            parameters: that are trained.
-            every: steps between two looks back.
-            share: of the way that is kept, in (0, 1].
+            parameters: the fast weights.
+            every: steps k between two updates, at least 1.
+            share: of the way, in (0, 1].
         """
         self.parameters = list(parameters)
         self.every = every
@@ -129,7 +152,7 @@ class Lookahead:
 
     @torch.no_grad()
     def after(self, step: int) -> None:
-        """Look back if it is time; ``step`` counts the steps that are done."""
+        """Update the weights if it is due; ``step`` is the number of finished steps."""
         if step % self.every:
             return
         for slow, fast in zip(self.slow, self.parameters, strict=True):
@@ -138,6 +161,6 @@ class Lookahead:
 
     @torch.no_grad()
     def load(self, slow: Sequence[Tensor]) -> None:
-        """Take over the remembered weights of a training that was cut short."""
+        """Restore the slow weights of an interrupted training."""
         for own, loaded in zip(self.slow, slow, strict=True):
             own.copy_(loaded)

@@ -18,31 +18,31 @@ from mapsr.progress import Progress
 from mapsr.training.augment import (
     PARTS,
     Patch,
-    flip_and_turn,
+    flip_and_rotate,
     has_gaps,
     largest_share,
-    put_together,
+    mosaic,
     resample,
     to_square,
 )
-from mapsr.training.plan import Draw, Plan
+from mapsr.training.draws import Draw, DrawPlan
 from mapsr.training.settings import TrainingSettings
 
-# Draws of a chip before a scene is given up: a scene half of gaps passes with certainty.
+# Draws of a chip before an error: even a scene that is half gaps passes.
 TRIES = 100
-# Draws for a chip of mixed classes, as UNetFormer's code has them.
+# Draws for a chip of mixed classes, as in UNetFormer's code.
 MIXED_TRIES = 10
-# Scenes that are kept decoded, in all: small ones are read again and again.
+# Memory for decoded scenes: small ones are read many times.
 MEMORY_MIB = 1024
 
 
 class Batch(NamedTuple):
-    """What a step is trained on.
+    """The chips of one step.
 
     Attributes:
         image: (N, B, H, W) float32 in [0, 1].
-        labels: (N, H, W) int64, 255 where there is none.
-        rejected: how many chips were drawn in vain.
+        labels: (N, H, W) int64, 255 for nodata.
+        rejected: number of chips that were rejected before.
     """
 
     image: Tensor
@@ -51,7 +51,7 @@ class Batch(NamedTuple):
 
 
 class LabelledScenes:
-    """Scenes as patches with labels to learn; what fits into the memory is decoded once.
+    """Scenes with the labels to learn; those that fit into memory are decoded once.
 
     Attributes:
         scenes: at least one.
@@ -72,12 +72,13 @@ class LabelledScenes:
             source: reads chips.
             scenes: to train on.
             layer: "coarse" or "truth".
-            learned: for each class of the layer the output that it is learned as, 255 for none.
+            learned: for each class of the layer, the output that learns it, 255 for none.
             bands: how many leading bands to keep.
             memory_mib: MiB of decoded scenes to keep.
 
         Raises:
-            DataError: there is no scene, or one has no such layer.
+            DataError: there is no scene.
+            DataError: a scene has no such layer.
         """
         if not scenes:
             raise DataError("There is no scene to train on: check data.fit.")
@@ -101,11 +102,11 @@ class LabelledScenes:
         self._keeps = self._choose()
 
     def size(self, number: int) -> tuple[int, int]:
-        """Height and width of a scene in pixels."""
+        """Return height and width of a scene in pixels."""
         return self._sizes[number]
 
     def read(self, number: int, window: Window) -> Patch:
-        """Read a window of a scene; a scene that is kept is read whole the first time."""
+        """Read a window of a scene; a scene to keep is read whole the first time."""
         if number not in self._keeps:
             return self._read(number, window)
         with self._lock:
@@ -127,7 +128,7 @@ class LabelledScenes:
         return grid.height, grid.width
 
     def _choose(self) -> set[int]:
-        """The scenes to keep: from the first on, those that still find room."""
+        """Choose the scenes to keep: from the first on, those that still fit."""
         chosen, room = set(), self._room
         for number, (height, width) in enumerate(self._sizes):
             size = height * width * (4 * self.bands + 1)
@@ -138,9 +139,9 @@ class LabelledScenes:
 
 
 class ChipSampler:
-    """Draws the chips of each step; the same step gives the same chips, in any thread."""
+    """Draws the chips of each step; a step gives the same chips in any thread."""
 
-    def __init__(self, scenes: LabelledScenes, plan: Plan, settings: TrainingSettings) -> None:
+    def __init__(self, scenes: LabelledScenes, plan: DrawPlan, settings: TrainingSettings) -> None:
         self.scenes = scenes
         self.plan = plan
         self.settings = settings
@@ -149,7 +150,7 @@ class ChipSampler:
         """Read the chips of a step.
 
         Raises:
-            DataError: a scene gives no chip without gaps.
+            DataError: all chips of a scene have gaps.
             RasterError: a file can't be read.
         """
         drawn = [self.chip(draw) for draw in self.plan.draws(step)]
@@ -160,7 +161,7 @@ class ChipSampler:
         )
 
     def chip(self, draw: Draw) -> tuple[Patch, int]:
-        """Read one chip, (crop, crop), and count how many were drawn in vain."""
+        """Read one chip, (crop, crop), and count the chips rejected before."""
         random = np.random.default_rng(draw.key)
         patch, rejected = self._crop(draw.scene, random)
         if random.random() < self.settings.mosaic:
@@ -171,11 +172,11 @@ class ChipSampler:
                 rejected += more
             side = self.settings.crop
             row, col = random.integers(side // 4, side - side // 4, size=2)
-            patch = put_together(parts, int(row), int(col))
-        return flip_and_turn(patch, self.settings, random), rejected
+            patch = mosaic(parts, int(row), int(col))
+        return flip_and_rotate(patch, self.settings, random), rejected
 
     def _crop(self, scene: int, random: np.random.Generator) -> tuple[Patch, int]:
-        """Draw a window until it is a good one; return it with how many were not."""
+        """Draw windows until one is accepted; return it with the number of rejected ones."""
         settings = self.settings
         scale = float(random.choice(settings.scales))
         side = max(1, round(settings.crop / scale))
@@ -194,16 +195,16 @@ class ChipSampler:
 
     def _no_chip(self, scene: int, fixed: bool) -> str:
         name, crop = self.scenes.scenes[scene].name, self.settings.crop
-        tried = "its only one" if fixed else f"{TRIES} tries"
+        tried = "its only chip" if fixed else f"all {TRIES} random chips"
         return (
-            f"No chip of scene '{name}' is without gaps (pixels without label, or zero in all "
-            f"bands) in {tried}: set training.reject=false, lower training.crop, now {crop}, or "
+            f"Scene '{name}' has gaps (unlabelled pixels, or pixels that are zero in all bands) in "
+            f"{tried}: set training.reject=false, lower training.crop, now {crop}, or "
             "leave the scene out with data.fit."
         )
 
 
 class Batches:
-    """The batches from one step to the end, once; threads may read them ahead."""
+    """Iterates once over the batches from one step to the last; threads may read ahead."""
 
     def __init__(self, sampler: ChipSampler, first: int, workers: int, progress: Progress) -> None:
         self.sampler = sampler
@@ -217,7 +218,7 @@ class Batches:
         return self._reading
 
     def finish(self) -> None:
-        """Let the progress see the end: who counts the batches never asks for one more."""
+        """Exhaust the iterator, so that the progress ends: Lightning stops one short of that."""
         for _ in self._reading:
             pass
 

@@ -1,11 +1,11 @@
-"""What a published training recipe consists of."""
+"""The settings of a training recipe."""
 
 from dataclasses import dataclass
 
 from mapsr.errors import ConfigError, require_choice, require_range
-from mapsr.settings import choice
+from mapsr.settings import aside, choice
+from mapsr.training.losses import LOSSES
 
-LOSSES = ("cross_entropy", "plat", "unetformer", "confident_area")
 SCHEDULES = ("constant", "poly", "cosine", "restarts")
 
 
@@ -15,78 +15,115 @@ class TrainingSettings:
     """How a network is trained: chips, augmentation, loss, optimiser, schedule.
 
     Raises:
-        ConfigError: a number is out of range, a word is unknown, or two keys contradict each other.
+        ConfigError: a number is out of range.
+        ConfigError: a choice is unknown.
+        ConfigError: epochs and max_steps are both null.
     """
 
     epochs: int | None = 30
-    """Passes over the scenes; null: as many as max_steps takes."""
+    """Passes over the scenes, at least 1; null: as many as max_steps takes. More fit the labels
+    better, errors of a coarse product included. Published: 30 (UNetFormer), 100 (Paraformer)."""
     max_steps: int | None = None
-    """Most steps in all, and the length of the schedule where that is shorter; null: no limit."""
+    """Most optimiser steps, and the length of the schedule where that is shorter than epochs; null:
+    no limit. Some dozens make a trial; EfficientViM's published recipe has 40,000."""
     batch: int = 16
-    """Chips of a step."""
+    """Chips per step, at least 1. Memory grows with it; a smaller batch makes batch norm and
+    gradients noisier and needs a smaller learning rate. Published: 10 to 32."""
     crop: int = 512
-    """Side in pixels of a chip; a smaller scene is taken whole and padded."""
+    """Side of a chip in pixels, at least 1, best a multiple of 64; a smaller scene is taken whole
+    and padded. Memory grows with its square; a larger one shows the network more context.
+    Published: 512, Paraformer 224."""
     chips_per_scene: int = 50
-    """Random chips of each scene in an epoch."""
+    """Random chips of each scene per epoch, at least 1: the more, the longer an epoch. Paraformer
+    has 50 for tiles of about 6000 x 7500 px; small scenes need fewer."""
     reject: bool = False
-    """Draw again where a chip has a pixel without label, or one that is zero in all bands."""
+    """Redraw a chip that has a nodata label or a pixel that is zero in all bands. True is
+    Paraformer's rule and needs scenes that are mostly complete; false trains on such chips too and
+    ignores their gaps."""
     scales: tuple[float, ...] = (1.0,)
-    """A chip is enlarged by one of these, drawn evenly; below 1 it shows more of the scene."""
+    """Factors above 0 of which one, drawn evenly, enlarges each chip; below 1 a chip shows more of
+    the scene. A wider range makes the network indifferent to the size of objects, which helps where
+    scenes differ in pixel size. UNetFormer: 0.75 to 1.5."""
     most_of_class: float = 1.0
-    """Largest share of one class in a chip, tried for ten times; 1: any."""
+    """Largest share of one class in a chip, in (0, 1]; a chip above it is redrawn, at most ten
+    times. 1 accepts any; smaller favours mixed chips and thus rare classes. UNetFormer: 0.75."""
     flip_horizontal: float = 0.0
-    """Probability that left and right change places."""
+    """Probability of a left-right flip, in [0, 1]. UNetFormer and EfficientViM: 0.5; Paraformer: 0.
+    Seen from above, flips are free variety, but shadows then fall to both sides."""
     flip_vertical: float = 0.0
-    """Probability that top and bottom change places."""
+    """Probability of a top-bottom flip, in [0, 1]; no published recipe has one."""
     rotate: float = 0.0
-    """Probability of a turn by one, two or three right angles."""
+    """Probability of a rotation by 90, 180 or 270 degrees, in [0, 1]; UNetFormer has 0.5 for
+    Vaihingen and none for LoveDA."""
     mosaic: float = 0.0
-    """Probability that a chip is put together from parts of four."""
+    """Probability that a chip is assembled from parts of four, in [0, 1]: more variety per chip,
+    less context. UNetFormer has 0.25 for Vaihingen and none for LoveDA."""
     loss: str = "cross_entropy"
-    """cross_entropy, plat (Paraformer), unetformer, or confident_area (a stand-in for L2HNet's)."""
+    """"cross_entropy" for any network; "plat" for Paraformer, whose transformer learns only from
+    labels that its other branch predicts; "unetformer", label smoothing and Dice, which gives
+    rare classes more weight; "confident_area", a stand-in for L2HNet's loss, for labels with many
+    errors."""
     warm_up: float = 0.2
-    """Share of the steps with plain cross-entropy, with loss=confident_area."""
+    """Share of the steps with plain cross-entropy, in [0, 1], before loss=confident_area selects
+    labels; 0 selects by an untrained network. Not published: raise it where the loss stalls."""
     confident_threshold: float | None = None
-    """Least probability of a label in the confident area; null: it must be the most probable."""
+    """Smallest probability of a label in the confident area, in [0, 1], with loss=confident_area;
+    higher drops more labels, 0 none. Null: the label must be the most probable class."""
     confident_entropy: float = 0.0
-    """Weight of the entropy outside the confident area."""
+    """Weight, at least 0, of the entropy outside the confident area, with loss=confident_area: 0
+    ignores these pixels, more pushes them to a decision sooner, right or wrong."""
     optimizer: str = "adamw"
-    """adamw or sgd."""
+    """"adamw", or "sgd", which needs a learning rate some ten times as high (Paraformer: 0.01)."""
     learning_rate: float = 6e-4
-    """At the start."""
+    """At the start, above 0. Lower it where the loss jumps or diverges, raise it where it hardly
+    falls. Published: 0.0002 to 0.0006 with AdamW, 0.01 with SGD."""
     encoder_learning_rate: float | None = None
-    """At the start, of the network's encoder; null: as the rest."""
+    """Of the network's encoder at the start, at least 0; null: that of the rest. A tenth of it, as
+    in UNetFormer's recipe, keeps more of the pretraining; 0 freezes the encoder's parameters."""
     momentum: float = 0.9
-    """With optimizer=sgd."""
+    """Of optimizer=sgd, in [0, 1]; 0.9 is Paraformer's and the usual value."""
     weight_decay: float = 0.01
-    """Of the optimiser."""
+    """At least 0; more pulls weights harder to zero, against overfitting. Published: 0.01 with
+    UNetFormer's AdamW, 0.0001 in Paraformer's and EfficientViM's recipes."""
     decay_biases: bool = True
-    """Whether biases decay too."""
+    """Whether weight decay applies to biases too; false in UNetFormer's recipe. It matters little
+    where weight_decay is small."""
     lookahead: int | None = None
-    """Steps after which the weights return part of the way to those before; null: never."""
+    """Steps, at least 1, after which the weights move part of the way from where they last stood to
+    where they are; null: never. 5 in UNetFormer's recipe; it steadies a high learning rate."""
     lookahead_share: float = 0.5
-    """Part of the way that is kept."""
+    """That part of the way, in (0, 1]; 0.5 is published, 1 is as without lookahead."""
     schedule: str = "cosine"
-    """Of the learning rate: constant, poly, cosine, or restarts (cosine, from the start again)."""
+    """Of the learning rate: "constant", for trials without an end; "poly" and "cosine" fall to
+    least_learning_rate; "restarts" is a cosine that starts again. UNetFormer has cosine (restarts
+    for Vaihingen), Paraformer and EfficientViM poly."""
     schedule_by: str = "step"
-    """Whether the learning rate changes with each "step" or "epoch"."""
+    """Whether the learning rate changes with each "step" or "epoch"; choose "step" where there are
+    few epochs. UNetFormer's recipe has "epoch"."""
     least_learning_rate: float = 0.0
-    """Where poly and cosine end."""
+    """Where poly, cosine and each cycle of restarts end, at least 0; 0.000001 is published for
+    UNetFormer and EfficientViM."""
     power: float = 0.9
-    """Of the polynomial, with schedule=poly."""
+    """Exponent of schedule=poly, at least 0: 1 falls in a straight line, less stays high for longer
+    and falls at the end. Paraformer and EfficientViM have 0.9."""
     restart: int = 15
-    """Epochs until the first restart, with schedule=restarts."""
+    """Epochs of the first cycle, at least 1, with schedule=restarts; UNetFormer: 15."""
     restart_factor: int = 2
-    """How much longer each further cycle is."""
+    """How many times as long each cycle is as the one before, at least 1, with schedule=restarts;
+    UNetFormer: 2. Epochs should end with a cycle: 15, 45, 105 and so on."""
     freeze_norm: bool = False
-    """Keep the batch statistics that the encoder came with."""
+    """Normalise in the encoder by its pretrained batch statistics, as EfficientViM's recipe does:
+    for batches that are too small to measure their own. Needs network.pretrained=true."""
     flaws: str = "none"
-    """What recipe=released repeats besides the losses' faults: "paraformer" (a schedule counted
-    in chips, a learning rate that follows some batches, workers that draw alike), or "none"."""
-    checkpoint_every: int | None = 1
-    """Epochs between checkpoints, from which a killed training goes on; null: none."""
-    workers: int = 0
-    """Threads that read chips ahead; the results are the same with any number."""
+    """What recipe=released repeats besides the errors of the losses: "paraformer" (a schedule
+    counted in chips, so that it hardly decays; a learning rate scaled by the batch only for
+    multiples of 6; workers that draw the same random numbers), or "none"."""
+    checkpoint_every: int | None = aside(1)
+    """Epochs between checkpoints, at least 1, from which an interrupted training resumes; null:
+    none. A larger number writes less and loses more. Paraformer: 20."""
+    workers: int = aside(0)
+    """Threads that read chips ahead, at least 0; the results are the same with any number. Raise it
+    to some of the CPU's cores where the GPU waits for chips."""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "scales", tuple(self.scales))  # OmegaConf gives a list

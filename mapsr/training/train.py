@@ -1,9 +1,9 @@
-"""Train a network, from the start or from where a killed training got to."""
+"""Train a network, from the start or from a checkpoint."""
 
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,30 +11,29 @@ import torch
 from mapsr.networks import SegmentationNetwork
 from mapsr.progress import Progress
 from mapsr.quiet import fit_quietly
+from mapsr.settings import content_of
 from mapsr.training.checkpoint import Checkpoint
+from mapsr.training.draws import DrawPlan
 from mapsr.training.module import NetworkTraining, OnStep
-from mapsr.training.plan import Plan
 from mapsr.training.sampling import Batches, ChipSampler, LabelledScenes
 from mapsr.training.settings import TrainingSettings
 
 logger = logging.getLogger(__name__)
 
-_SPEED = ("workers", "checkpoint_every")
-"""Settings that the trained weights do not depend on."""
 
 
 @dataclass(frozen=True)
 class TrainContext:
-    """Where and how a training happens.
+    """What a training needs besides network, scenes and recipe.
 
     Attributes:
-        checkpoint: where its state is kept.
-        device: where the work is done.
-        precision: Lightning's name of the precision.
+        checkpoint: where its state is saved.
+        device: that it runs on.
+        precision: Lightning's name of the precision, such as "32-true" or "bf16-mixed".
         seed: of chips and dropout.
-        released: repeat the faults of the authors' code.
+        released: repeat the errors of the authors' code.
         progress: shows the steps.
-        on_step: takes loss and learning rate after each step.
+        on_step: called with loss and learning rate after each step.
     """
 
     checkpoint: Checkpoint
@@ -47,51 +46,57 @@ class TrainContext:
 
 
 def identity_of(settings: TrainingSettings) -> dict[str, object]:
-    """What the trained weights depend on in a recipe, by key."""
-    # as lists, which come back from a file as they were
-    values = {k: list(v) if isinstance(v, tuple) else v for k, v in asdict(settings).items()}
-    return {f"training.{key}": value for key, value in values.items() if key not in _SPEED}
+    """Settings of a recipe that change the trained weights, by key."""
+    values = content_of(settings)
+    return {f"training.{key}": value for key, value in values.items() if key != "kind"}
 
 
 def train_network(
     network: SegmentationNetwork,
     scenes: LabelledScenes,
     settings: TrainingSettings,
-    where: TrainContext,
+    context: TrainContext,
 ) -> dict[str, object]:
-    """Train a network in place; it is left in the mode for use, without gradients.
+    """Train a network in place and leave it in evaluation mode, without gradients.
 
     Args:
-        network: as it starts.
-        scenes: to draw chips of.
+        network: to train.
+        scenes: to draw chips from.
         settings: the recipe.
-        where: and how.
+        context: checkpoint, device, precision, seed and reports.
 
     Returns:
-        What is to be recorded: steps, epochs, losses, chips rejected, seconds.
+        Facts for the run's record: steps, epochs, losses, rejected chips, seconds.
 
     Raises:
-        ConfigError: the network and the recipe do not fit, or the training diverged.
-        DataError: a scene gives no chip without gaps.
-        WeightsError: the checkpoint is damaged or can't be written.
+        ConfigError: the network does not fit the recipe.
+        ConfigError: the training diverged.
+        DataError: all chips of a scene have gaps.
+        WeightsError: the checkpoint is damaged.
+        WeightsError: the checkpoint can't be written.
     """
-    alike = where.released and settings.flaws == "paraformer"
-    plan = Plan(len(scenes.scenes), settings, where.seed, alike=alike)
+    alike = context.released and settings.flaws == "paraformer"
+    plan = DrawPlan(len(scenes.scenes), settings, context.seed, alike=alike)
     training = NetworkTraining(
-        network, settings, plan, seed=where.seed, released=where.released, on_step=where.on_step
+        network,
+        settings,
+        plan,
+        seed=context.seed,
+        released=context.released,
+        on_step=context.on_step,
     )
-    state = where.checkpoint.load()
+    state = context.checkpoint.load()
     start = time.perf_counter()
-    first = _begin(training, where.checkpoint, state)
+    first = _begin(training, context.checkpoint, state)
     del state
     sampler = ChipSampler(scenes, plan, settings)
-    batches = Batches(sampler, first, settings.workers, where.progress)
-    # the plan knows of epochs: to Lightning it is one long one
-    fit_quietly(training, batches, where.device.type, where.precision, epochs=1)
+    batches = Batches(sampler, first, settings.workers, context.progress)
+    # the plan has the epochs: for Lightning the training is one of them
+    fit_quietly(training, batches, context.device.type, context.precision, epochs=1)
     batches.finish()
     network.zero_grad(set_to_none=True)
     network.requires_grad_(False)
-    network.to(where.device).eval()
+    network.to(context.device).eval()
     return {
         "steps": training.step,
         "steps_per_epoch": plan.steps_per_epoch,
@@ -107,12 +112,12 @@ def train_network(
 def _begin(
     training: NetworkTraining, checkpoint: Checkpoint, state: Mapping[str, Any] | None
 ) -> int:
-    """Prepare checkpoints, and going on from one; return the first step to be done."""
+    """Set up checkpoints and resumption; return the first step."""
     every = training.settings.checkpoint_every
     plan = training.plan
 
-    def keep() -> None:
-        # the last one would be in vain: the weights are saved at once
+    def save_if_due() -> None:
+        # not after the last step, when the caller saves the weights
         if (
             every
             and training.step < plan.steps
@@ -120,10 +125,10 @@ def _begin(
         ):
             checkpoint.save(training)
 
-    training.after_step = keep
+    training.after_step = save_if_due
     if state is None:
         return 0
     training.on_start = lambda: checkpoint.resume(training, state)
     training.step = int(state["step"])
-    logger.info("training goes on from step %d of %d", training.step, plan.steps)
+    logger.info("training resumes from step %d of %d", training.step, plan.steps)
     return training.step

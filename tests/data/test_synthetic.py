@@ -21,6 +21,12 @@ def scenes(tmp_path_factory):
     return make_scenes(SyntheticSettings(), tmp_path_factory.mktemp("synthetic"))
 
 
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """One scene of each part; not to be written to."""
+    return make_scenes(SMALL, tmp_path_factory.mktemp("small"))
+
+
 def classes(path: Path, scene: Scene, product: str) -> np.ndarray:
     """Labels of a product in the target legend, on the grid of the scene's image."""
     grid = read_grid(scene.image)
@@ -150,32 +156,29 @@ def test_colour_alone_does_not_tell_the_classes(scenes):
     assert 0.6 < accuracy < 0.88
 
 
-def test_the_same_settings_write_the_same_files(tmp_path):
-    once = files(make_scenes(SMALL, tmp_path / "once"))
-    again = files(make_scenes(SMALL, tmp_path / "again"))
-    before = [path.read_bytes() for path in once]
+def test_the_same_settings_write_the_same_files(small, tmp_path):
+    before = [path.read_bytes() for path in files(small)]
+    for path in files(make_scenes(SMALL, tmp_path)):
+        path.write_bytes(b"replaced by the second call")
+    again = files(make_scenes(SMALL, tmp_path))
     assert before == [path.read_bytes() for path in again]
-    assert files(make_scenes(SMALL, tmp_path / "once")) == once
-    assert before == [path.read_bytes() for path in once]
 
 
-def test_another_seed_draws_another_landscape(tmp_path):
-    one = make_scenes(SMALL, tmp_path / "0").fit[0]
-    other = make_scenes(dataclasses.replace(SMALL, seed=1), tmp_path / "1").fit[0]
+def test_another_seed_draws_another_landscape(small, tmp_path):
+    one = small.fit[0]
+    other = make_scenes(dataclasses.replace(SMALL, seed=1), tmp_path).fit[0]
     for kind in ("image", "coarse", "truth"):
         first, second = pixels(getattr(one, kind)), pixels(getattr(other, kind))
         assert (first != second).mean() > 0.3
 
 
-def test_scenes_to_score_are_not_those_to_fit(tmp_path):
-    scenes = make_scenes(SMALL, tmp_path)
-    assert (pixels(scenes.fit[0].truth) != pixels(scenes.score[0].truth)).mean() > 0.3
+def test_scenes_to_score_are_not_those_to_fit(small):
+    assert (pixels(small.fit[0].truth) != pixels(small.score[0].truth)).mean() > 0.3
 
 
-def test_more_scenes_leave_the_others_as_they_are(tmp_path):
-    few = make_scenes(SMALL, tmp_path / "few")
-    many = make_scenes(dataclasses.replace(SMALL, fit_scenes=2), tmp_path / "many")
-    for one, other in ((few.fit[0], many.fit[0]), (few.score[0], many.score[0])):
+def test_more_scenes_leave_the_others_as_they_are(small, tmp_path):
+    many = make_scenes(dataclasses.replace(SMALL, fit_scenes=2), tmp_path)
+    for one, other in ((small.fit[0], many.fit[0]), (small.score[0], many.score[0])):
         assert one.image.read_bytes() == other.image.read_bytes()
         assert one.coarse.read_bytes() == other.coarse.read_bytes()
 

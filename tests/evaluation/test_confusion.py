@@ -57,10 +57,10 @@ def test_different_shapes_are_refused():
 
 
 @pytest.mark.parametrize("what", ["truth", "prediction"])
-def test_a_value_that_is_no_class_is_refused(what):
+def test_a_value_that_is_not_a_class_is_refused(what):
     good, bad = labels([0, 1, 255]), labels([0, 2, 255])
     pair = (bad, good) if what == "truth" else (good, bad)
-    with pytest.raises(DataError, match=rf"{what} holds the value 2, expected 0\.\.1 or 255"):
+    with pytest.raises(DataError, match=rf"{what} has the value 2, expected 0\.\.1 or 255"):
         Confusion.of(*pair, 2)
 
 

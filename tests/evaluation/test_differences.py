@@ -81,14 +81,14 @@ def test_one_scene_says_nothing():
 def test_other_scenes_are_refused():
     first, second = random_maps(generator())
     second["elsewhere"] = second.pop("scene3")
-    with pytest.raises(DataError, match=r"only one has 'elsewhere'; expected the same for both"):
+    with pytest.raises(DataError, match=r"have different scenes: only one has 'elsewhere'"):
         bootstrap_difference(first, second, generator())
 
 
 def test_another_truth_is_refused():
     first, second = random_maps(generator())
     second["scene2"] = Confusion(second["scene2"].counts + 1)
-    with pytest.raises(DataError, match="the truth of scene 'scene2' is another"):
+    with pytest.raises(DataError, match="the truth of scene 'scene2' differs"):
         bootstrap_difference(first, second, generator())
 
 

@@ -11,8 +11,8 @@ def test_too_few_bands_are_refused():
 
 
 @pytest.mark.parametrize("size", [(9, 8), (8, 10)])
-def test_sides_that_are_no_multiple_of_the_stride_are_refused(size):
-    expected = f"sides {size[0]} x {size[1]} px are no multiples .* stride of 4 px: pad the image"
+def test_sides_that_are_not_multiples_of_the_stride_are_refused(size):
+    expected = f"sides {size[0]} x {size[1]} px are not multiples .* stride of 4 px: pad the image"
     with pytest.raises(ConfigError, match=expected):
         MeanColour()(torch.zeros(1, 3, *size))
 

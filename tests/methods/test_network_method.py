@@ -78,7 +78,7 @@ def test_presets_have_the_printed_counts(name, crosswalk):
     assert len(outputs.targets) == (17 if settings.classes == "product" else 5)
     with torch.device("meta"):  # shapes without numbers
         built = network.build(settings.bands, len(outputs.targets))
-    assert built.trained_parameters == count
+    assert built.trainable_parameters == count
 
 
 def test_outputs_by_hand():

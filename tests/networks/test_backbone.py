@@ -86,9 +86,9 @@ def test_a_checkpoint_of_another_model_is_refused(trained, change, first):
 @pytest.mark.parametrize(
     ("model", "maps", "message"),
     [
-        ("efficientvit_l22", 3, "which timm .* has not. Did you mean 'efficientvit_l2'"),
+        ("efficientvit_l22", 3, "which timm .* does not have. Did you mean 'efficientvit_l2'"),
         ("efficientvim_m4", 4, "has 3 maps, but 4 are needed"),
-        ("resnet18.nobody", 4, "'resnet18.nobody' does not fit here"),
+        ("resnet18.nobody", 4, "timm can't build network.encoder 'resnet18.nobody'"),
     ],
 )
 def test_models_that_do_not_fit(model, maps, message):

@@ -3,7 +3,7 @@ import torch.nn.functional as F
 from stand_ins import normal
 
 from mapsr.networks import EfficientViMSettings
-from mapsr.networks.efficientvim import Ascent, Pyramid, PyramidHead
+from mapsr.networks.efficientvim import Pyramid, PyramidHead
 
 
 def test_neck_and_head_have_the_published_sizes():
@@ -29,30 +29,36 @@ def test_coarser_levels_are_added_to_finer_ones():
     assert [tuple(x.shape[2:]) for x in expected] == [(8, 12), (4, 6), (2, 3), (1, 2)]
 
 
-def test_levels_take_one_one_two_and_three_steps_to_the_finest():
+def test_levels_are_doubled_never_once_twice_and_three_times():
     head = PyramidHead(5).eval()
-    sizes = [(8, 12), (4, 6), (2, 3), (1, 2)]
-    levels = [normal(4 + n, 2, 256, *size) for n, size in enumerate(sizes)]
-    seen = {}
-    for n, ascent in enumerate(head.ascents):
-        ascent.register_forward_pre_hook(lambda _, x, n=n: seen.update({n: x[1]}))
+    levels = [normal(4 + n, 2, 256, 16 >> n, 24 >> n) for n in range(4)]
     with torch.no_grad():
-        logits = head(levels)
-        expected = head.classify(
-            head.ascents[0](levels[0], sizes[:1])
-            + head.ascents[1](levels[1], sizes[:1])
-            + head.ascents[2](levels[2], [sizes[1], sizes[0]])
-            + head.ascents[3](levels[3], [sizes[2], sizes[1], sizes[0]])
+        total = head.ascents[0].convs[0](levels[0])
+        for ascent, x in zip(head.ascents[1:], levels[1:], strict=True):
+            for conv in ascent.convs:
+                x = F.interpolate(conv(x), scale_factor=2, mode="bilinear")
+            total = total + x
+        expected = head.classify(total)
+        torch.testing.assert_close(head(levels), expected)
+    assert expected.shape == (2, 5, 16, 24)
+    assert [len(ascent.convs) for ascent in head.ascents] == [1, 1, 2, 3]
+
+
+def test_doublings_that_outgrow_the_finest_level_are_resampled_once():
+    # as at 448 px: a level of 7 is halved to 4, whose doublings pass 8, 16 and 32 on the way to 28
+    head = PyramidHead(5).eval()
+    ascent, x = head.ascents[3], normal(9, 1, 256, 4, 3)
+    with torch.no_grad():
+        once = ascent(x)
+        assert once.shape == (1, 128, 32, 24)
+        step = x
+        for conv in ascent.convs:
+            step = F.interpolate(conv(step), scale_factor=2, mode="bilinear")
+        torch.testing.assert_close(once, step)
+        levels = [torch.zeros(1, 256, 28 >> n, 20 >> n) for n in range(3)]
+        nothing = sum(
+            F.interpolate(one(level), size=(28, 20), mode="bilinear")
+            for one, level in zip(head.ascents, levels, strict=False)
         )
-    torch.testing.assert_close(logits, expected)
-    assert logits.shape == (2, 5, 8, 12)
-    assert [len(way) for _, way in sorted(seen.items())] == [1, 1, 2, 3]
-
-
-def test_a_step_convolves_and_then_enlarges():
-    ascent = Ascent(2).eval()
-    x = normal(9, 1, 256, 2, 3)
-    with torch.no_grad():
-        once = F.interpolate(ascent.convs[0](x), size=(4, 6), mode="bilinear")
-        twice = F.interpolate(ascent.convs[1](once), size=(7, 11), mode="bilinear")
-        torch.testing.assert_close(ascent(x, [(4, 6), (7, 11)]), twice)
+        resampled = F.interpolate(step, size=(28, 20), mode="bilinear")
+        torch.testing.assert_close(head([*levels, x]), head.classify(nothing + resampled))

@@ -82,12 +82,12 @@ def test_a_pixel_is_seen_eleven_pixels_away_and_no_further(variant):
 
 def test_only_the_original_activates_its_first_convolution():
     image = uniform(4, 1, 4, 6, 9)
-    for activated in (False, True):
-        trunk = Trunk(4, 8, activated=activated).eval()
+    for variant in ("trunk", "original"):
+        network = L2HNetSettings(variant=variant, width=8).build(4, 3).eval()
         seen = []
-        trunk.blocks[0].register_forward_pre_hook(lambda _, x, seen=seen: seen.append(x[0]))
-        trunk(image)
-        assert (seen[0].min() < 0) is not activated
+        network.trunk.blocks[0].register_forward_pre_hook(lambda _, x, s=seen: s.append(x[0]))
+        network(image)
+        assert bool(seen[0].min() < 0) == (variant == "trunk")
 
 
 @pytest.mark.parametrize(

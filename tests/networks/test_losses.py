@@ -42,7 +42,7 @@ def test_cross_entropy_is_torchs_for_any_integers(dtype):
     torch.testing.assert_close(cross_entropy(logits, labels.to(dtype)), expected)
 
 
-def test_an_empty_mask_is_nan_as_released_and_nought_as_corrected():
+def test_an_empty_mask_is_nan_as_released_and_zero_as_corrected():
     logits = LOGITS.clone().requires_grad_()
     assert cross_entropy(logits, EMPTY, released=True).isnan()
     loss = cross_entropy(logits, EMPTY)
@@ -145,11 +145,11 @@ def test_dice_by_hand():
     # class 0: common 0.75 + 0.4, size 1.15 + 2; class 1: common 0, size 0.25 + 0.6 + 0
     of_first = 1 - (2 * 1.15 + 0.05) / (3.15 + 0.05)
     assert dice_loss(LOGITS, LABELS).item() == pytest.approx(of_first)
-    # class 1 has no pixel: the authors count it as a loss of nought
+    # class 1 has no pixel: the authors count it as a loss of 0
     assert dice_loss(LOGITS, LABELS, released=True).item() == pytest.approx(of_first / 2)
 
 
-def test_dice_of_a_perfect_map_is_nought_and_of_a_wrong_one_about_one():
+def test_dice_of_a_perfect_map_is_zero_and_of_a_wrong_one_about_one():
     labels = random_case(6)[1]
     truth = torch.where(labels == 255, 0, labels)
     perfect = 100.0 * F.one_hot(truth, 4).permute(0, 3, 1, 2)

@@ -9,7 +9,7 @@ from mapsr.networks.network import STATISTICS, seeded
 
 
 class Echo(SegmentationNetwork):
-    """Its logits are the image it was given."""
+    """Its logits are the normalised image."""
 
     stride = 8
 
@@ -55,8 +55,8 @@ def test_too_few_bands_are_refused():
         (0, 2, "naip", "bands is 0, expected"),
         (3, 0, "naip", "classes is 0, expected"),
         (3, 2, "nape", "network.statistics is 'nape'.* Did you mean 'naip'"),
-        (4, 2, "imagenet", "'imagenet' knows 3 bands, .* to read 4: choose naip"),
-        (5, 2, "naip", "'naip' knows 4 bands, .* to read 5: choose fewer bands"),
+        (4, 2, "imagenet", "'imagenet' has 3 bands, but .* reads 4: choose naip"),
+        (5, 2, "naip", "'naip' has 4 bands, but .* reads 5: choose fewer bands"),
     ],
 )
 def test_tasks_that_do_not_fit(bands, classes, statistics, message):
@@ -64,16 +64,27 @@ def test_tasks_that_do_not_fit(bands, classes, statistics, message):
         Echo(bands, classes, statistics)
 
 
-def test_the_statistics_are_no_part_of_a_checkpoint():
+def test_the_statistics_are_not_part_of_a_checkpoint():
     assert not Echo(3, 2, "naip").state_dict()
-    assert all(len(mean) == len(std) for mean, std in STATISTICS.values())
+
+
+def test_the_statistics_are_the_published_ones():
+    imagenet, naip = Echo(3, 2, "imagenet"), Echo(4, 2, "naip")
+    assert imagenet.mean.flatten().tolist() == pytest.approx([0.485, 0.456, 0.406])
+    assert imagenet.std.flatten().tolist() == pytest.approx([0.229, 0.224, 0.225])
+    # 117.67, 130.39, 121.52, 162.92 and 39.25, 37.82, 24.24, 60.03 of 255
+    mean = [0.46145098, 0.51133333, 0.47654902, 0.63890196]
+    std = [0.15392157, 0.14831373, 0.09505882, 0.23541176]
+    assert naip.mean.flatten().tolist() == pytest.approx(mean)
+    assert naip.std.flatten().tolist() == pytest.approx(std)
+    assert STATISTICS.keys() == {"imagenet", "naip"}
 
 
 def test_parameters_that_are_not_trained_do_not_count():
     network = Echo(3, 2, "naip")
     network.one, network.other = nn.Linear(2, 3), nn.Linear(4, 5)
     network.other.requires_grad_(False)
-    assert network.trained_parameters == 9
+    assert network.trainable_parameters == 9
 
 
 def test_a_seed_holds_within_and_not_after():

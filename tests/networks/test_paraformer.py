@@ -45,6 +45,47 @@ def test_the_map_is_the_mean_of_the_branches(network):
     assert outputs[0] is outputs.main
 
 
+def test_the_first_convolution_has_no_activation(network):
+    seen = []
+    handle = network.trunk.blocks[0].register_forward_pre_hook(lambda _, x: seen.append(x[0]))
+    image = uniform(11, 1, 4, 20, 33)
+    with torch.no_grad():
+        network(image)
+    handle.remove()
+    mean = torch.tensor([117.67, 130.39, 121.52, 162.92]).view(1, 4, 1, 1) / 255
+    std = torch.tensor([39.25, 37.82, 24.24, 60.03]).view(1, 4, 1, 1) / 255
+    padded = torch.nn.functional.pad((image - mean) / std, (0, 15, 0, 12), mode="replicate")
+    start = network.trunk.start
+    expected = torch.nn.functional.conv2d(padded, start.weight, start.bias, padding=1)
+    torch.testing.assert_close(seen[0], expected, rtol=1e-4, atol=1e-5)
+    assert seen[0].min() < 0
+
+
+def test_the_assist_map_is_joined_to_the_last_block(network):
+    seen = {}
+    parts = {"blocks": network.trunk, "decoder": network.decoder}
+    handles = [
+        part.register_forward_hook(lambda *values, name=name: seen.update({name: values[2]}))
+        for name, part in parts.items()
+    ]
+    handles.append(network.cnn.register_forward_pre_hook(lambda _, x: seen.update(joined=x[0])))
+    handles.append(network.vit.register_forward_pre_hook(lambda _, x: seen.update(alone=x[0])))
+    with torch.no_grad():
+        network(uniform(12, 1, 4, 32, 48))
+    for handle in handles:
+        handle.remove()
+    assist, features = seen["decoder"]
+    assert len(seen["blocks"]) == 5
+    assert torch.equal(seen["joined"], torch.cat([assist, seen["blocks"][-1]], dim=1))
+    assert torch.equal(seen["alone"], features)
+
+
+def test_reduced_maps_are_normalised_in_32_groups(network):
+    norms = [m for m in network.reduction.modules() if isinstance(m, torch.nn.GroupNorm)]
+    assert [norm.num_channels for norm in norms] == [640, 1024, 1024]
+    assert {(norm.num_groups, norm.eps) for norm in norms} == {(32, 1e-6)}
+
+
 def test_the_decoder_climbs_past_the_reduced_maps():
     decoder = Decoder(8).eval()
     tokens = normal(6, 1, 8, 2, 3)
@@ -122,14 +163,14 @@ def test_tokens_are_those_of_the_whole_transformer():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda state: state.pop("pos_embed"), "'pos_embed' is absent or has not 64"),
+        (lambda state: state.pop("pos_embed"), "'pos_embed' is absent or does not"),
         (
             lambda state: state.update(pos_embed=torch.zeros(1, 101, 32)),
-            "'pos_embed' is absent or has not 64 channels",
+            "'pos_embed' .* does not have 64 channels",
         ),
         (
             lambda state: state.update(pos_embed=torch.zeros(1, 100, 64)),
-            "here has 100 positions, which make no square grid",
+            "here has 100 positions, which do not form a square grid",
         ),
         (lambda state: state.update(zebra=torch.zeros(1)), "'test_vit': 1 .* first is 'zebra'"),
         (lambda state: state.pop("norm.bias"), "'test_vit': 1 .* first is 'norm.bias'"),
@@ -160,12 +201,15 @@ def test_paraformer_settings_that_do_not_fit(settings, message):
 @pytest.mark.parametrize(
     ("encoder", "message"),
     [
-        ("vit_bass_patch16_224", "which timm .* has not. Did you mean 'vit_base_patch16_224'"),
-        ("resnet18", "'resnet18' does not fit here: .*proj_drop_rate"),
-        ("vit_small_patch16_dinov3", "is no vision transformer with learned positions"),
+        (
+            "vit_bass_patch16_224",
+            "does not have. Did you mean 'vit_base_patch16_224'",
+        ),
+        ("resnet18", "can't build network.encoder 'resnet18' .*proj_drop_rate"),
+        ("vit_small_patch16_dinov3", "is not a vision transformer with learned positions"),
     ],
 )
-def test_encoders_that_are_no_transformer(encoder, message):
+def test_encoders_that_are_not_transformers(encoder, message):
     with torch.device("meta"), pytest.raises(ConfigError, match=message):
         Transformer(encoder, 6, 2)
 

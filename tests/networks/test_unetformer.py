@@ -52,7 +52,7 @@ def test_attention_is_that_of_each_window_alone(size):
 
 
 def _reflected(x):
-    """Pad to a multiple of 8, pixel by pixel: a walk that turns round at both ends."""
+    """Pad to a multiple of 8, pixel by pixel: a walk that turns back at both ends."""
     for axis in (2, 3):
         length = x.shape[axis]
         places = []
@@ -118,7 +118,7 @@ def test_fusion_takes_positive_shares_that_sum_to_one():
         assert not fusion(coarse, encoded).any()
 
 
-def test_the_refinement_lies_between_nought_and_six():
+def test_the_refinement_lies_between_zero_and_six():
     out = RefinementHead(6)(normal(5, 2, 64, 4, 5), 9 * normal(6, 2, 6, 8, 10))
     assert out.shape == (2, 64, 8, 10)
     assert out.min() == 0

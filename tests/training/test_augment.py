@@ -6,13 +6,13 @@ from mapsr.training import TrainingSettings
 from mapsr.training.augment import (
     Patch,
     flip,
-    flip_and_turn,
+    flip_and_rotate,
     has_gaps,
     largest_share,
-    put_together,
+    mosaic,
     resample,
+    rotate,
     to_square,
-    turn,
 )
 
 
@@ -33,15 +33,15 @@ def test_flips_by_hand():
 
 
 def test_turns_by_hand():
-    assert turn(telling(2, 3), 1).labels.tolist() == [[2, 5], [1, 4], [0, 3]]
-    assert turn(telling(2, 3), 2).labels.tolist() == [[5, 4, 3], [2, 1, 0]]
+    assert rotate(telling(2, 3), 1).labels.tolist() == [[2, 5], [1, 4], [0, 3]]
+    assert rotate(telling(2, 3), 2).labels.tolist() == [[5, 4, 3], [2, 1, 0]]
 
 
 @pytest.mark.parametrize("axis", [0, 1])
 def test_two_flips_and_four_turns_change_nothing(axis):
     patch = telling()
     twice = flip(flip(patch, axis), axis)
-    around = turn(turn(patch, 1), 3)
+    around = rotate(rotate(patch, 1), 3)
     for one in (twice, around):
         assert torch.equal(one.image, patch.image)
         assert torch.equal(one.labels, patch.labels)
@@ -50,14 +50,14 @@ def test_two_flips_and_four_turns_change_nothing(axis):
 def test_labels_follow_the_image_whatever_is_drawn():
     settings = TrainingSettings(flip_horizontal=0.5, flip_vertical=0.5, rotate=0.5)
     random = np.random.default_rng(1)
-    drawn = [flip_and_turn(telling(), settings, random) for _ in range(200)]
+    drawn = [flip_and_rotate(telling(), settings, random) for _ in range(200)]
     assert all(agrees(patch) for patch in drawn)
     # the eight ways to lay a rectangle on its places
     assert len({str(patch.labels.tolist()) for patch in drawn}) == 8
 
 
 def test_without_probabilities_nothing_happens():
-    patch = flip_and_turn(telling(), TrainingSettings(), np.random.default_rng(2))
+    patch = flip_and_rotate(telling(), TrainingSettings(), np.random.default_rng(2))
     assert torch.equal(patch.labels, telling().labels)
 
 
@@ -94,7 +94,7 @@ def test_what_is_too_large_is_cut():
 
 def test_four_parts_by_hand():
     parts = [telling(2, 3, start) for start in (0, 50, 100, 150)]
-    patch = put_together(parts, 1, 2)
+    patch = mosaic(parts, 1, 2)
     assert patch.labels.tolist() == [[0, 1, 52], [103, 104, 155]]
     assert agrees(patch)
     assert torch.equal(parts[0].labels, telling(2, 3).labels)
@@ -104,7 +104,7 @@ def test_four_parts_by_hand():
 def test_parts_may_be_empty(row, col):
     parts = [telling(2, 3, start) for start in (0, 50, 100, 150)]
     expected = parts[2 * (row == 0) + (col == 0)]
-    assert torch.equal(put_together(parts, row, col).labels, expected.labels)
+    assert torch.equal(mosaic(parts, row, col).labels, expected.labels)
 
 
 def test_the_largest_share_by_hand():

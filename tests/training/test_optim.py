@@ -8,14 +8,14 @@ from torch import nn
 from mapsr.errors import ConfigError
 from mapsr.networks import L2HNetSettings, UNetFormerSettings
 from mapsr.training import TrainingSettings
+from mapsr.training.draws import DrawPlan
 from mapsr.training.optim import START, Lookahead, Schedule, make_optimizer, start_rate
-from mapsr.training.plan import Plan
 
 
 def schedule(in_chips=False, scenes=2, **values):
     defaults = {"epochs": 4, "batch": 2, "chips_per_scene": 5}  # 5 steps an epoch, 20 in all
     settings = TrainingSettings(**defaults | values)
-    return Schedule(settings, Plan(scenes, settings, 0, alike=False), in_chips=in_chips)
+    return Schedule(settings, DrawPlan(scenes, settings, 0, alike=False), in_chips=in_chips)
 
 
 def rates(one, start=1.0, steps=20):

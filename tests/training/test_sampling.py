@@ -8,7 +8,7 @@ from mapsr.errors import DataError
 from mapsr.geo import Window
 from mapsr.progress import Quiet
 from mapsr.training import LabelledScenes, TrainingSettings
-from mapsr.training.plan import Plan
+from mapsr.training.draws import DrawPlan
 from mapsr.training.sampling import MEMORY_MIB, Batches, ChipSampler
 
 IDENTITY = (0, 1, 2)
@@ -28,7 +28,7 @@ def scenes(tmp_path_factory):
 def sampler(scenes, layer="truth", learned=IDENTITY, alike=False, memory=MEMORY_MIB, **values):
     settings = TrainingSettings(**{"crop": 24, "batch": 3, "chips_per_scene": 4} | values)
     labelled = LabelledScenes(source(), scenes, layer, learned, 3, memory)
-    return ChipSampler(labelled, Plan(len(scenes), settings, 7, alike=alike), settings)
+    return ChipSampler(labelled, DrawPlan(len(scenes), settings, 7, alike=alike), settings)
 
 
 def equal(one, other):
@@ -81,7 +81,7 @@ def test_a_step_gives_the_same_chips_however_it_is_read(scenes, alike):
     for step in (5, 0, 3):
         assert equal(direct.batch(step), expected[step])
     other = sampler(scenes, alike=alike, scales=(1.0,))
-    other.plan = Plan(3, other.settings, 8, alike=alike)
+    other.plan = DrawPlan(3, other.settings, 8, alike=alike)
     assert not equal(other.batch(0), expected[0])
 
 
@@ -128,11 +128,11 @@ def test_padding_is_no_gap(scenes):
     assert (batch.labels == 255).any()
 
 
-@pytest.mark.parametrize(("crop", "tried"), [(38, "100 tries"), (64, "its only one")])
+@pytest.mark.parametrize(("crop", "tried"), [(38, "all 100 random chips"), (64, "its only chip")])
 def test_a_scene_full_of_gaps_is_an_error_that_names_the_keys(scenes, crop, tried):
     one = sampler(scenes[2:], crop=crop, reject=True)
     one.scenes._table[:] = 255
-    message = rf"scene 'gap' is without gaps .* in {tried}: set training.reject=false.*now {crop}"
+    message = rf"Scene 'gap' has gaps .* in {tried}: set training.reject=false.*now {crop}"
     with pytest.raises(DataError, match=message):
         one.batch(0)
 

@@ -31,7 +31,7 @@ def test_what_is_out_of_range_is_refused(values, message):
         TrainingSettings(**values)
 
 
-def test_nought_is_a_legal_probability_and_learning_rate_of_an_encoder():
+def test_zero_is_a_legal_probability_and_learning_rate_of_an_encoder():
     settings = TrainingSettings(flip_horizontal=0.0, encoder_learning_rate=0.0, workers=0)
     assert settings.encoder_learning_rate == 0
 

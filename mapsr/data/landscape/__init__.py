@@ -1,4 +1,4 @@
-"""A made-up landscape at 1 m: what there is, what covers it, and its image."""
+"""A synthetic landscape at 1 m: its objects, its land cover and its image."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -42,11 +42,11 @@ class Landscape:
     """uint8 (4, H, W): red, green, blue, near infrared."""
 
     def cover(self) -> NDArray[np.uint8]:
-        """Return what covers each pixel as seen from above, codes of ``Cover``, uint8 (H, W)."""
+        """Return the land cover as seen from above, codes of ``Cover``, uint8 (H, W)."""
         return self._cover(self.place.built, self.woods.height > self.place.height)
 
     def earlier_cover(self) -> NDArray[np.uint8]:
-        """Return the cover before the youngest houses were built and the last wood was felled."""
+        """Return the land cover before the recent houses were built and the clearing was cut."""
         trees = self.woods.cleared | (self.woods.height > self.place.height)
         return self._cover(self.place.built & ~self.place.recent, trees)
 
@@ -65,7 +65,7 @@ def draw_landscape(canvas: Canvas, generator: np.random.Generator) -> Landscape:
     """Draw a landscape.
 
     Args:
-        canvas: what to draw on.
+        canvas: to draw on.
         generator: the only source of randomness.
     """
     land, houses, trees, light = generator.spawn(4)

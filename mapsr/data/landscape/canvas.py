@@ -1,4 +1,4 @@
-"""What a landscape is drawn with: a canvas of square metres, noise, curves and rectangles."""
+"""Drawing tools for a landscape: a canvas at 1 m, noise, curves and rectangles."""
 
 from dataclasses import dataclass
 
@@ -12,14 +12,14 @@ Plane = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Canvas:
-    """The pixels of 1 m that a landscape is drawn on: an image and a margin around it."""
+    """The grid at 1 m that a landscape is drawn on: an image and a margin around it."""
 
     height: int
     """Rows of the image."""
     width: int
     """Columns of the image."""
     margin: int
-    """Metres around the image, which cells of a coarse product reach into."""
+    """Metres around the image, into which cells of a coarse product extend."""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -28,7 +28,7 @@ class Canvas:
 
     @property
     def image(self) -> tuple[slice, slice]:
-        """Where the image lies on the canvas."""
+        """Rows and columns of the image on the canvas."""
         return (
             slice(self.margin, self.margin + self.height),
             slice(self.margin, self.margin + self.width),
@@ -40,7 +40,7 @@ class Canvas:
         return min(self.height, self.width)
 
     def axes(self, angle: float, centre: tuple[float, float] = (0.0, 0.0)) -> tuple[Plane, Plane]:
-        """Return how far each pixel lies along and across a direction.
+        """Return the position of each pixel along and across a direction.
 
         Args:
             angle: of the direction, in radians from the columns' axis towards the rows' axis.
@@ -69,7 +69,7 @@ def smooth_noise(
 
     Args:
         shape: rows and columns.
-        wavelength: metres from crest to crest, about.
+        wavelength: typical distance from crest to crest in metres.
         generator: the only source of randomness.
 
     Returns:
@@ -77,7 +77,7 @@ def smooth_noise(
     """
     spectrum = fft.rfft2(generator.standard_normal(shape, dtype=np.float32))
     frequency = np.hypot(fft.fftfreq(shape[0])[:, None], fft.rfftfreq(shape[1])[None, :])
-    # half a wavelength's width: narrow enough to look like one scale, wide enough to be irregular
+    # a relative bandwidth of one half: narrow enough for one scale, wide enough to be irregular
     band = np.exp(-(((frequency * wavelength - 1) / 0.5) ** 2)).astype(np.float32)
     band[0, 0] = 0
     noise = np.asarray(fft.irfft2(spectrum * band, s=shape), dtype=np.float32)
@@ -95,7 +95,7 @@ def rough_noise(shape: tuple[int, int], wavelength: float, generator: np.random.
 
 
 def grain(shape: tuple[int, int], generator: np.random.Generator) -> Plane:
-    """Draw the finest texture, correlated over two pixels or so; as ``smooth_noise`` otherwise."""
+    """Draw fine texture, correlated over about two pixels; as ``smooth_noise`` otherwise."""
     white = generator.standard_normal(shape, dtype=np.float32)
     noise = ndimage.gaussian_filter(white, 0.8)
     return np.asarray(noise / noise.std(), dtype=np.float32)
@@ -126,7 +126,7 @@ class Curve:
     def distance(self, canvas: Canvas) -> Plane:
         """Return the distance of each pixel, float32 (H, W) in metres, signed by side.
 
-        It is exact for a straight curve, and near enough within a few widths of a winding one.
+        It is exact for a straight curve and approximate near a winding one.
         """
         along, across = canvas.axes(self.angle)
         position, slope = self.at(along)
@@ -147,7 +147,7 @@ class Rectangle:
     """Direction in radians."""
 
     def window(self, canvas: Canvas) -> tuple[slice, slice]:
-        """Return the rows and columns that hold it; empty where it lies off the canvas."""
+        """Return its bounding rows and columns; empty where it lies off the canvas."""
         reach = np.hypot(self.length, self.breadth) / 2 + 1
         spans = []
         for middle, size in zip(self.centre, canvas.shape, strict=True):
@@ -172,7 +172,7 @@ class Rectangle:
         return np.asarray((np.abs(along) <= self.length / 2) & (np.abs(across) <= self.breadth / 2))
 
     def beside(self, along: float, across: float) -> tuple[float, float]:
-        """Return the (y, x) that lies so many metres along and across from its centre."""
+        """Return the (y, x) at a distance in metres along and across from its centre."""
         cosine, sine = np.cos(self.angle), np.sin(self.angle)
         return (
             float(self.centre[0] + along * sine + across * cosine),

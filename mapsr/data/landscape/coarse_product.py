@@ -1,7 +1,7 @@
-"""A coarse land-cover product of a landscape, wrong in the ways that real ones are.
+"""A coarse land-cover product of a landscape, with the errors of real products.
 
-It lies on a grid of another CRS, is shifted against the image, older than it, mixed within its
-cells, generous with developed land, and confuses classes here and there. Codes are NLCD's.
+It has another CRS, is shifted against the image, older than it, has mixed cells, overestimates
+developed land, and confuses classes in patches. Codes are those of NLCD.
 """
 
 from collections.abc import Mapping
@@ -21,11 +21,11 @@ CELL = 30
 CONUS_ALBERS = CRS.from_epsg(5070)
 """The CRS that the national product comes in."""
 CONFUSED_SHARE = 0.1
-"""Of the cells: the product's other faults leave this much to plain confusion."""
+"""Share of cells with a confused class, in addition to the other errors."""
 _SAMPLES = 10
-"""Points along a cell's side: every 3 m, a third of a house."""
+"""Sample points along a cell's side: every 3 m, a third of a house."""
 _DAMP = 18
-"""Metres from the water, on average, within which a cell of trees or reed counts as wetland."""
+"""Mean distance to water in metres below which a cell of trees or reed is wetland."""
 _CONFUSIONS = {
     11: (90, 95),
     21: (71, 81),
@@ -43,7 +43,7 @@ _CONFUSIONS = {
     90: (41, 11),
     95: (90, 71),
 }
-"""What a cell is mistaken for, by its code."""
+"""Code of a cell -> codes that it is confused with."""
 
 Codes = NDArray[np.uint8]
 Shares = NDArray[np.floating]
@@ -55,7 +55,7 @@ def make_coarse_product(
     """Map a landscape in cells of 30 m.
 
     Args:
-        landscape: what there is, margin included.
+        landscape: with its margin.
         image_grid: where its image lies, in a projected CRS of metres.
         generator: the only source of randomness.
 
@@ -64,7 +64,7 @@ def make_coarse_product(
         and about a cell more.
     """
     grid = coarse_grid(image_grid)
-    points = _footprints(grid, landscape, image_grid, _half_a_cell(generator))
+    points = _footprints(grid, landscape, image_grid, _draw_shift(generator))
     codes = _classify(landscape, points, generator)
     return _confuse(codes, generator), grid
 
@@ -81,8 +81,8 @@ def coarse_grid(image_grid: Grid) -> Grid:
     return Grid(CONUS_ALBERS, Affine(CELL, 0, west, 0, -CELL, north), height, width)
 
 
-def _half_a_cell(generator: np.random.Generator) -> tuple[float, float]:
-    """Draw the (x, y) in metres by which the whole product is displaced."""
+def _draw_shift(generator: np.random.Generator) -> tuple[float, float]:
+    """Draw the shift (x, y) of the product in metres."""
     angle = generator.uniform(0, 2 * np.pi)
     length = CELL / 2 * generator.uniform(0.6, 1.0)
     return float(length * np.cos(angle)), float(length * np.sin(angle))
@@ -91,11 +91,11 @@ def _half_a_cell(generator: np.random.Generator) -> tuple[float, float]:
 def _footprints(
     grid: Grid, landscape: Landscape, image_grid: Grid, shift: tuple[float, float]
 ) -> NDArray[np.int64]:
-    """Return the canvas pixels that each cell sees.
+    """Return the canvas pixels that each cell samples.
 
     Returns:
-        Indices into the flattened canvas, int64 (h, w, points). Points beyond the canvas see its
-        edge: such cells lie off the image.
+        Indices into the flattened canvas, int64 (h, w, points). Points beyond the canvas
+        take its edge: such cells lie off the image.
     """
     steps = (np.arange(_SAMPLES) + 0.5) / _SAMPLES
     columns = np.add.outer(np.arange(grid.width), steps).ravel()
@@ -118,20 +118,22 @@ def _footprints(
 def _classify(
     landscape: Landscape, points: NDArray[np.int64], generator: np.random.Generator
 ) -> Codes:
-    """Give each cell the code of what its points saw at the earlier date."""
+    """Give each cell the code of its sample points at the earlier date."""
     cover = landscape.earlier_cover().ravel()[points]
     share = {kind: np.mean(cover == kind, axis=-1) for kind in Cover}
     damp = landscape.terrain.shore.ravel()[points].mean(axis=-1) < _DAMP
     shrubby = generator.random(damp.shape) < 0.6
     forest = _forest(landscape.woods.conifer.ravel()[points].mean(axis=-1))
     farmland = _farmland(landscape.terrain.crop.ravel()[points])
-    return prevailing_code(share, damp, shrubby, forest, farmland)
+    return dominant_code(share, damp, shrubby, forest, farmland)
 
 
-def prevailing_code(
+def dominant_code(
     share: Mapping[Cover, Shares], damp: Mask, shrubby: Mask, forest: Codes, farmland: Codes
 ) -> Codes:
-    """Give each cell the NLCD code of what prevails in it; developed land goes before the rest.
+    """Give each cell the NLCD code of its dominant cover; developed land has priority.
+
+    From 20, 50 and 80 % impervious a cell is of low, medium and high intensity, as in NLCD.
 
     Args:
         share: of each cover in a cell, 0 to 1, (h, w) each.
@@ -177,7 +179,7 @@ def _farmland(crop: NDArray[np.uint8]) -> Codes:
 
 
 def _confuse(codes: Codes, generator: np.random.Generator) -> Codes:
-    """Mistake patches of cells for a class that looks alike."""
+    """Replace the class in patches of cells by a similar one."""
     patches = smooth_noise(codes.shape, 7, generator)
     wrong = patches > np.quantile(patches, 1 - CONFUSED_SHARE)
     which = generator.integers(0, 2, codes.shape)

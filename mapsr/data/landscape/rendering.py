@@ -12,7 +12,7 @@ from mapsr.data.landscape.woods import Woods
 Colour = tuple[int, int, int, int]
 
 # Red, green, blue and near infrared of 8 bits, as summer imagery shows them. Neighbours in this
-# list overlap across classes on purpose: bare soil and brown roofs, conifers in shade and water.
+# list overlap between classes on purpose: bare soil and brown roofs, shaded conifers and water.
 COLOURS: dict[str, Colour] = {
     "water": (66, 80, 72, 44),
     "bare": (178, 160, 132, 144),
@@ -43,9 +43,9 @@ ROOFS: dict[Roof, Colour] = {
     Roof.BRIGHT: (214, 212, 206, 190),
 }
 SUN_SLOPE = 1.15
-"""Metres that a sun ray falls per metre of ground, towards the south-east."""
+"""Metres that a sun ray descends per metre of ground, towards the south-east."""
 SHADE = (0.42, 0.46, 0.55, 0.38)
-"""Light that shadows keep per band: the sky's, and so most in the blue."""
+"""Share of light left in shadows per band: skylight, so most of it in the blue."""
 
 
 def render(
@@ -55,10 +55,10 @@ def render(
     woods: Woods,
     generator: np.random.Generator,
 ) -> NDArray[np.uint8]:
-    """Photograph a landscape from the air.
+    """Render a landscape as an aerial image.
 
     Args:
-        canvas: what it is drawn on.
+        canvas: of the landscape.
         terrain: the open land.
         place: what is built.
         woods: the trees.
@@ -101,7 +101,7 @@ def _open_land(
 
 
 def _fields(canvas: Canvas, terrain: Terrain, generator: np.random.Generator) -> Plane:
-    """Paint each field in a crop of its own, with rows and the lanes of the tractor."""
+    """Paint each field with its crop, its rows and tractor lanes."""
     field = terrain.parcel
     count = int(field.max()) + 1
     tone = generator.normal(1, 0.06, (count, 1)) * generator.normal(1, 0.03, (count, 4))
@@ -115,7 +115,7 @@ def _fields(canvas: Canvas, terrain: Terrain, generator: np.random.Generator) ->
     image *= 1 + strength * np.sin(2 * np.pi * terrain.rows / spacing)
     lanes = (np.mod(terrain.rows, 21) < 1.3) & sown
     image[:, lanes] *= np.float32(0.9)
-    # crops grow unevenly: green and infrared follow the soil, red opposes them
+    # uneven growth: infrared rises with it, the visible bands fall
     growth = smooth_noise(canvas.shape, 38, generator) + 0.5 * terrain.relief
     image *= 1 + growth * np.array([-0.06, -0.005, -0.04, 0.06], np.float32)[:, None, None]
     return image
@@ -144,7 +144,7 @@ def _paint_water(
     place: Settlement,
     generator: np.random.Generator,
 ) -> None:
-    """Paint water, lighter where it is shallow; bridges stay."""
+    """Paint water, lighter where shallow, except below bridges."""
     water = terrain.water & ~place.built
     shallow = np.exp(terrain.shore[water] / 3)
     ripple = 1 + 0.06 * smooth_noise(canvas.shape, 45, generator)
@@ -154,10 +154,10 @@ def _paint_water(
 
 
 def _paint_trees(image: Plane, woods: Woods, canopy: Mask, generator: np.random.Generator) -> None:
-    """Paint each crown in a tone of its own."""
+    """Paint each crown in its own tone."""
     count = int(woods.crown.max()) + 2
     tone = generator.normal(1, 0.13, (count, 1)) * generator.normal(1, 0.05, (count, 4))
-    # a stray conifer among broad-leaved trees, and the other way round
+    # single conifers among broad-leaved trees, and vice versa
     stray = generator.normal(0, 0.45, count)
     crown = woods.crown[canopy]
     is_conifer = (woods.conifer[canopy] + stray[crown]) > 0
@@ -166,7 +166,7 @@ def _paint_trees(image: Plane, woods: Woods, canopy: Mask, generator: np.random.
 
 
 def _light(terrain: Terrain, place: Settlement, surface: Plane, canopy: Mask) -> Plane:
-    """Return the factor by which slopes that face the north-west are brighter."""
+    """Return the brightness factor of slopes, above 1 where they face north-west."""
     rise = surface - np.roll(surface, (2, 2), axis=(0, 1))
     leaves = np.clip(0.075 * rise, -0.42, 0.34) + 0.02 * (surface - 9)
     ground = 0.25 * (terrain.relief - np.roll(terrain.relief, (2, 2), axis=(0, 1)))
@@ -177,7 +177,7 @@ def _light(terrain: Terrain, place: Settlement, surface: Plane, canopy: Mask) ->
 
 
 def cast_shadows(surface: Plane) -> Mask:
-    """Return which pixels have something to their north-west that hides the sun.
+    """Return the pixels that something to their north-west shades.
 
     Args:
         surface: metres of canopy and roofs above the ground, (H, W) of 1 m.
@@ -189,13 +189,13 @@ def cast_shadows(surface: Plane) -> Mask:
     reach = int(float(surface.max()) / (SUN_SLOPE * np.sqrt(2))) + 1
     for step in range(1, min(reach, *surface.shape)):
         sunk = surface[:-step, :-step] - np.float32(step * SUN_SLOPE * np.sqrt(2))
-        # crowns let some light through at their rim, so only what is well below is in shade
+        # crowns let light through at their rim: only what is well below them is in shade
         shadow[step:, step:] |= sunk > surface[step:, step:] + 1
     return shadow
 
 
 def _sense(image: Plane, canvas: Canvas, generator: np.random.Generator) -> NDArray[np.uint8]:
-    """Blur as optics do, grade the light across the scene, add the noise of each band."""
+    """Add the sensor's blur, a brightness gradient across the scene and noise per band."""
     along, _ = canvas.axes(generator.uniform(0, 2 * np.pi))
     image = image * (1 + np.float32(0.06 / max(canvas.shape)) * along)
     image *= generator.normal(1, 0.05, (4, 1, 1)).astype(np.float32)
@@ -206,6 +206,6 @@ def _sense(image: Plane, canvas: Canvas, generator: np.random.Generator) -> NDAr
 
 
 def _paint(image: Plane, where: Mask, colour: Colour, strength: float = 1.0) -> None:
-    """Lay a colour over (4, H, W); a strength below 1 lets what is below shine through."""
+    """Blend a colour into (4, H, W) with a strength, 1 for opaque."""
     paint = np.array(colour, dtype=np.float32)[:, None]
     image[:, where] = (1 - strength) * image[:, where] + strength * paint

@@ -1,4 +1,4 @@
-"""What people built: roads, a village with houses and gardens, farms, bare ground."""
+"""Built-up land: roads, a village with houses and gardens, farms, bare ground."""
 
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -10,11 +10,11 @@ from mapsr.data.landscape.canvas import Canvas, Curve, Mask, Plane, Rectangle, s
 from mapsr.data.landscape.terrain import Terrain
 
 LOT_WIDTH, LOT_DEPTH = 22.0, 26.0
-"""Metres of a house's lot along and across its street."""
+"""Size of a house's lot in metres along and across its street."""
 
 
 class Roof(IntEnum):
-    """What a building is covered with; 0 is none."""
+    """Roof of a building; 0 is no building."""
 
     NONE = 0
     RED = 1
@@ -26,17 +26,17 @@ class Roof(IntEnum):
 
 @dataclass
 class Settlement:
-    """What is built where; all arrays are (H, W) of the canvas."""
+    """Buildings and other artificial surfaces; all arrays are (H, W) of the canvas."""
 
     canvas: Canvas
     road: Mask = field(init=False)
     """Asphalt roads and farm tracks."""
     track: Mask = field(init=False)
-    """The roads that are gravel."""
+    """The roads of gravel."""
     paving: Mask = field(init=False)
     """Driveways, yards and parking."""
     village: Mask = field(init=False)
-    """Lots and streets: lawns and gardens where nothing else is."""
+    """Lots and streets; lawns and gardens where there is nothing else."""
     bare: Mask = field(init=False)
     """Building sites and pits."""
     recent: Mask = field(init=False)
@@ -44,7 +44,7 @@ class Settlement:
     roof: NDArray[np.uint8] = field(init=False)
     """Codes of ``Roof``."""
     facing: Plane = field(init=False)
-    """How much a roof faces the sun, -1 to 1."""
+    """How directly a roof faces the sun, -1 to 1."""
     height: Plane = field(init=False)
     """Metres of buildings above the ground, 0 where there is none."""
 
@@ -58,30 +58,30 @@ class Settlement:
 
     @property
     def built(self) -> Mask:
-        """All that is impervious."""
+        """All impervious pixels."""
         return self.road | self.paving | (self.roof > 0)
 
     def pave(self, shape: Rectangle, *, recent: bool = False) -> None:
-        """Seal the ground of a rectangle."""
+        """Pave a rectangle."""
         window, inside = shape.window(self.canvas), shape.inside(self.canvas)
         self.paving[window] |= inside
         self.recent[window] |= inside & ~self.road[window] & recent
 
     def clear(self, shape: Rectangle) -> None:
-        """Lay the ground of a rectangle bare."""
+        """Make a rectangle bare ground."""
         self.bare[shape.window(self.canvas)] |= shape.inside(self.canvas)
 
     def build(
         self, shape: Rectangle, roof: Roof, height: float, *, flat: bool = False, recent: bool
     ) -> None:
-        """Put up a building whose ridge runs along the rectangle.
+        """Add a building whose ridge runs along a rectangle.
 
         Args:
             shape: its outline.
-            roof: what covers it.
+            roof: its material.
             height: metres of the ridge, or of the flat roof.
             flat: whether the roof is flat.
-            recent: whether it is younger than the coarse product.
+            recent: whether it was built after the coarse product was made.
         """
         window, inside = shape.window(self.canvas), shape.inside(self.canvas)
         _, across = shape.local(self.canvas)
@@ -97,7 +97,7 @@ class Settlement:
 
 @dataclass(frozen=True)
 class _Village:
-    """Where the village is and how its streets run."""
+    """Position and direction of the village."""
 
     centre: tuple[float, float]
     angle: float
@@ -108,10 +108,10 @@ class _Village:
 
 
 def draw_settlement(canvas: Canvas, terrain: Terrain, generator: np.random.Generator) -> Settlement:
-    """Build roads, a village across the river's free side, farms and bare ground.
+    """Draw roads, a village on the wider side of the river, farms and bare ground.
 
     Args:
-        canvas: what to draw on.
+        canvas: to draw on.
         terrain: the open land below.
         generator: the only source of randomness.
     """
@@ -131,7 +131,7 @@ def draw_settlement(canvas: Canvas, terrain: Terrain, generator: np.random.Gener
 def _site(
     canvas: Canvas, terrain: Terrain, generator: np.random.Generator
 ) -> tuple[_Village, Curve]:
-    """Put the village opposite the river, on a road that crosses the river by a bridge."""
+    """Place the village away from the river, on a road that crosses it by a bridge."""
     extent = canvas.extent
     river = terrain.river
     frame = Rectangle((0, 0), 0, 0, river.angle)
@@ -157,7 +157,7 @@ def _lay_roads(
     main_road: Curve,
     generator: np.random.Generator,
 ) -> None:
-    """Lay the main road, a road that branches off in the village, and farm tracks."""
+    """Draw the main road, a side road from the village, and farm tracks."""
     canvas = place.canvas
     place.road |= np.abs(main_road.distance(canvas)) < 3.9
     branch = village.angle + np.pi / 2 + generator.uniform(-0.25, 0.25)
@@ -174,7 +174,7 @@ def _lay_roads(
 def _lay_streets(
     place: Settlement, village: _Village, generator: np.random.Generator
 ) -> list[float]:
-    """Lay the village's grid; return how far across from its middle each street runs."""
+    """Draw the village's streets; return their offsets from its middle in metres."""
     along, across = place.canvas.axes(village.angle, village.centre)
     ragged = 0.12 * village.radius * smooth_noise(place.canvas.shape, village.radius, generator)
     place.village |= np.hypot(along, across) + ragged < village.radius
@@ -198,7 +198,7 @@ def _line_with_houses(
     street: float,
     generator: np.random.Generator,
 ) -> None:
-    """Put a house on each free lot along both sides of a street."""
+    """Add a house on each free lot on both sides of a street."""
     young = village.radius * 0.45
     for along in np.arange(-village.radius, village.radius, LOT_WIDTH):
         for side in (-1, 1):
@@ -221,7 +221,7 @@ def _line_with_houses(
 
 
 def _is_free(place: Settlement, terrain: Terrain, shape: Rectangle) -> bool:
-    """Whether a rectangle lies in the village, on dry ground that is not built upon."""
+    """Tell whether a rectangle lies in the village, on dry ground without buildings."""
     window, inside = shape.window(place.canvas), shape.inside(place.canvas)
     taken = place.built[window] | ~place.village[window] | (terrain.shore[window] < 8)
     return bool(inside.any() and not (taken & inside).any())
@@ -230,7 +230,7 @@ def _is_free(place: Settlement, terrain: Terrain, shape: Rectangle) -> bool:
 def _add_halls(
     place: Settlement, terrain: Terrain, village: _Village, generator: np.random.Generator
 ) -> None:
-    """Replace one edge of the village by flat halls with parking."""
+    """Replace one edge of the village by flat-roofed halls with parking."""
     scale = min(1.0, village.radius / 90)
     side = generator.choice((-1, 1))
     centre = village.place(-0.85 * village.radius, side * 36 * scale)
@@ -253,7 +253,7 @@ def _add_halls(
 def _add_farms(
     place: Settlement, terrain: Terrain, village: _Village, generator: np.random.Generator
 ) -> None:
-    """Put two farms with yards beside tracks, away from village and water."""
+    """Add two farms with yards beside tracks, away from village and water."""
     canvas = place.canvas
     for _ in range(2):
         along, across = canvas.axes(0.0, village.centre)
@@ -275,7 +275,7 @@ def _add_farms(
 def _add_bare_ground(
     place: Settlement, terrain: Terrain, village: _Village, generator: np.random.Generator
 ) -> None:
-    """Open a building site where the village grows, and sand along the river."""
+    """Add a building site at the village's edge and sand along the river."""
     spot = village.place(0.95 * village.radius, generator.uniform(-0.3, 0.3) * village.radius)
     size = 0.4 * village.radius
     place.clear(Rectangle(spot, 1.4 * size, size, village.angle))

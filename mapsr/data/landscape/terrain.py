@@ -10,7 +10,7 @@ from mapsr.data.landscape.canvas import Canvas, Curve, Mask, Plane, rough_noise,
 
 
 class Crop(IntEnum):
-    """What grows in a field."""
+    """Crop of a field."""
 
     MEADOW = 0
     PASTURE = 1
@@ -23,33 +23,33 @@ class Crop(IntEnum):
 
 
 CROP_SHARES = (0.34, 0.24, 0.18, 0.14, 0.04, 0.02, 0.02, 0.02)
-"""Of the fields, in the order of ``Crop``: early summer, when most of them are green."""
+"""Shares of the fields, in the order of ``Crop``: early summer, when most are green."""
 
 
 @dataclass(frozen=True)
 class Terrain:
-    """Where water lies and how the land is divided; all arrays are (H, W) of the canvas."""
+    """Relief, water and fields; all arrays are (H, W) of the canvas."""
 
     relief: Plane
     """Height of the ground in units of its standard deviation."""
     river: Curve
-    """Middle of the river."""
+    """Centre line of the river."""
     shore: Plane
     """Metres to the nearest river bank or pond shore, negative in the water."""
     parcel: NDArray[np.int32]
-    """Number, from 0, of the field that a pixel lies in."""
+    """Index of the field of each pixel, from 0."""
     crop: NDArray[np.uint8]
     """Codes of ``Crop``."""
     rows: Plane
-    """Metres across the rows of its field."""
+    """Position across the crop rows of its field, in metres."""
     edge: Plane
-    """Metres to the nearest parcel boundary."""
+    """Distance to the nearest field boundary in metres."""
     track: Plane
-    """Metres to the nearest boundary that a farm track follows."""
+    """Distance to the nearest boundary with a farm track in metres."""
 
     @property
     def water(self) -> Mask:
-        """Which pixels are water."""
+        """All pixels of water."""
         return self.shore < 0
 
 
@@ -57,7 +57,7 @@ def draw_terrain(canvas: Canvas, generator: np.random.Generator) -> Terrain:
     """Draw the open land.
 
     Args:
-        canvas: what to draw on.
+        canvas: to draw on.
         generator: the only source of randomness.
     """
     relief = rough_noise(canvas.shape, 0.6 * canvas.extent, generator)
@@ -72,7 +72,7 @@ def draw_terrain(canvas: Canvas, generator: np.random.Generator) -> Terrain:
 
 
 def _river(canvas: Canvas, generator: np.random.Generator) -> Curve:
-    """Wind a river past the middle, so that one side has room for a village."""
+    """Draw a winding river beside the middle, so that one side has room for a village."""
     extent = canvas.extent
     waves = tuple(
         (
@@ -87,7 +87,7 @@ def _river(canvas: Canvas, generator: np.random.Generator) -> Curve:
 
 
 def _river_shore(canvas: Canvas, river: Curve, generator: np.random.Generator) -> Plane:
-    # a river narrower than a cell of 30 m would be missing from the coarse product
+    # a river narrower than a cell of 30 m would be absent from the coarse product
     half_width = np.clip(0.038 * canvas.extent, 15, 22) * generator.uniform(0.95, 1.2)
     width = half_width * (1 + 0.14 * smooth_noise(canvas.shape, 90, generator))
     ragged = 0.7 * smooth_noise(canvas.shape, 9, generator)
@@ -97,7 +97,7 @@ def _river_shore(canvas: Canvas, river: Curve, generator: np.random.Generator) -
 def _pond_shore(
     canvas: Canvas, relief: Plane, shore: Plane, river: Curve, generator: np.random.Generator
 ) -> Plane:
-    """Fill the deepest hollow that is away from the river and from the village's side of it."""
+    """Place a pond in the deepest hollow away from the river, opposite the village."""
     radius = np.clip(0.04 * canvas.extent, 4, 20) * generator.uniform(0.7, 1.1)
     away = canvas.inside(np.asarray(shore > 1.5 * radius))
     away &= np.sign(river.distance(canvas)) == np.sign(river.offset)
@@ -113,7 +113,7 @@ def _pond_shore(
 def _parcels(
     canvas: Canvas, generator: np.random.Generator
 ) -> tuple[NDArray[np.int32], Plane, Plane, Plane]:
-    """Divide the land into strips, and each strip into fields, as ploughing does."""
+    """Divide the land into strips, and each strip into fields."""
     along, across = canvas.axes(generator.uniform(0, np.pi))
     across = across + 5 * smooth_noise(canvas.shape, 260, generator)
     reach = 0.75 * float(np.hypot(*canvas.shape))
@@ -130,7 +130,7 @@ def _parcels(
         field = np.searchsorted(cuts, along[here])
         parcel[here] = 1000 * number + field
         edge[here] = np.minimum(edge[here], _nearest(cuts, field, along[here]))
-        # headlong or crosswise, as the field is longer
+        # rows run along or across the strip
         crosswise = generator.random(len(cuts) + 1) < 0.4
         rows[here] = np.where(crosswise[field], along[here], across[here])
     return parcel, rows, edge, track
@@ -144,7 +144,7 @@ def _cuts(
 
 
 def _nearest(cuts: NDArray[np.float64], after: NDArray[np.int64], position: Plane) -> Plane:
-    """Distance to the nearest of sorted cuts; ``after`` is the number of cuts before."""
+    """Return the distance to the nearest of sorted cuts; ``after`` counts the cuts before."""
     padded = np.concatenate([[-np.inf], cuts, [np.inf]])
     nearest = np.minimum(position - padded[after], padded[after + 1] - position)
     return np.asarray(nearest, dtype=np.float32)

@@ -11,9 +11,9 @@ from mapsr.data.landscape.settlement import Settlement
 from mapsr.data.landscape.terrain import Terrain
 
 WOODS_SHARE = 0.36
-"""Of the image; hedges, river banks and gardens add to it."""
+"""Share of the image; trees in hedges, on river banks and in gardens come on top."""
 _SPACING = 7
-"""Metres between neighbouring trees of a wood."""
+"""Distance between neighbouring trees of a wood in metres."""
 
 
 @dataclass(frozen=True)
@@ -21,11 +21,11 @@ class Woods:
     """Trees; all arrays are (H, W) of the canvas."""
 
     height: Plane
-    """Metres of the canopy above the ground, 0 between crowns."""
+    """Height of the canopy above the ground in metres, 0 between crowns."""
     crown: NDArray[np.int32]
-    """Number of the tree that covers a pixel, -1 where none does."""
+    """Index of the tree that covers a pixel, -1 where none does."""
     conifer: Plane
-    """Positive where conifers stand, else broad-leaved trees."""
+    """Positive for conifers, else broad-leaved trees."""
     wood: Mask
     """Closed woods, gaps included."""
     cleared: Mask
@@ -35,12 +35,12 @@ class Woods:
 def draw_woods(
     canvas: Canvas, terrain: Terrain, place: Settlement, generator: np.random.Generator
 ) -> Woods:
-    """Plant woods, hedges, river banks and gardens.
+    """Draw the trees of woods, hedges, river banks and gardens.
 
     Args:
-        canvas: what to draw on.
+        canvas: to draw on.
         terrain: the open land.
-        place: what is built; no tree stands on it.
+        place: the built-up land, which stays free of trees.
         generator: the only source of randomness.
     """
     wood = _outline(canvas, terrain, place, generator)
@@ -54,14 +54,14 @@ def draw_woods(
 def _outline(
     canvas: Canvas, terrain: Terrain, place: Settlement, generator: np.random.Generator
 ) -> Mask:
-    """Leave to woods what is high, and neither built nor water, up to their share."""
+    """Choose the highest land without buildings or water for woods, up to their share."""
     suited = rough_noise(canvas.shape, 0.55 * canvas.extent, generator) + 0.5 * terrain.relief
     suited[place.village | place.bare | terrain.water] = -np.inf
     return np.asarray(suited > np.quantile(suited[canvas.image], 1 - WOODS_SHARE))
 
 
 def _clearing(canvas: Canvas, wood: Mask, generator: np.random.Generator) -> Mask:
-    """Fell a rectangle in the wood."""
+    """Choose a rectangle in the woods to clear."""
     cleared = np.zeros(canvas.shape, dtype=bool)
     deep = ndimage.distance_transform_edt(wood)[canvas.image]
     spots = np.flatnonzero(deep > 0.6 * deep.max())
@@ -80,7 +80,7 @@ def _density(
     wood: Mask,
     generator: np.random.Generator,
 ) -> Plane:
-    """Return the chance that a tree stands at each point."""
+    """Return the probability of a tree at each pixel."""
     patchy = smooth_noise(canvas.shape, 60, generator)
     density = np.full(canvas.shape, 0.006, dtype=np.float32)
     density[place.village] = 0.25
@@ -95,10 +95,10 @@ def _density(
 def _grow(
     canvas: Canvas, density: Plane, wood: Mask, generator: np.random.Generator
 ) -> tuple[Plane, NDArray[np.int32]]:
-    """Grow a crown at the jittered points of a lattice where the density allows.
+    """Draw crowns at jittered lattice points, with the given density.
 
-    Crowns are domes; where they overlap, the higher one is seen. No crown reaches farther than
-    the next lattice point but one, so a pixel needs to look at nine of them only.
+    Crowns are domes, and the highest one covers a pixel. A crown extends less than two lattice
+    steps, so that nine lattice points per pixel are enough.
     """
     rows, columns = canvas.shape
     lattice = (rows // _SPACING + 3, columns // _SPACING + 3)

@@ -1,4 +1,4 @@
-"""Which chips a step is trained on: a function of seed, epoch and place, and of nothing else."""
+"""Which chips each step is trained on: a function of seed and step alone."""
 
 import math
 from functools import lru_cache
@@ -8,47 +8,47 @@ import numpy as np
 
 from mapsr.training.settings import TrainingSettings
 
-# so that random numbers for one purpose are not those for another
+# so that random numbers for different purposes differ
 _ORDER, _CHIP = 1, 2
-# of Paraformer's data loader
+# workers of Paraformer's data loader
 _WORKERS = 8
 
 
 class Draw(NamedTuple):
-    """One chip to be drawn.
+    """One chip to draw.
 
     Attributes:
-        scene: number of the scene.
-        key: of the chip's random numbers.
+        scene: index of the scene.
+        key: seed of the chip's random numbers.
     """
 
     scene: int
     key: tuple[int, ...]
 
 
-class Plan:
-    """Epochs, steps and the chips of each.
+class DrawPlan:
+    """Epochs, steps and the chips of each step.
 
-    Every chip of an epoch has random numbers of its own, and each scene comes up equally often;
-    the last batch of an epoch is filled up. With ``alike`` it is otherwise, as in Paraformer's
-    code: eight workers take a part of the list of scenes each, the first of them shuffles the list
-    for itself alone, so that scenes may come up twice or never; each draws all chips of a scene in
-    turn, and all of them draw the same random numbers; the last batch of each may be smaller.
+    Every chip of an epoch has its own random numbers, each scene is drawn equally often, and the
+    last batch of an epoch is filled up. With ``alike`` it repeats the data loader of Paraformer's
+    code: each of eight workers takes a part of the list of scenes; the first one shuffles its own
+    copy of the list, so that scenes may be drawn twice or never; each worker draws all chips of a
+    scene in turn, all with the same random numbers; the last batch of each may be smaller.
 
     Attributes:
-        steps_per_epoch: how many batches an epoch has.
-        steps: in all.
-        chips: what the epochs have of them in all, as Paraformer's code counts.
+        steps_per_epoch: batches per epoch.
+        steps: batches of the whole training.
+        chips: chips of the whole training, as Paraformer's code counts them.
     """
 
     def __init__(self, scenes: int, settings: TrainingSettings, seed: int, *, alike: bool) -> None:
         """Plan a training.
 
         Args:
-            scenes: how many there are, at least 1.
+            scenes: number of scenes, at least 1.
             settings: batch, chips per scene, epochs and steps.
             seed: of all draws.
-            alike: draw as Paraformer's workers do.
+            alike: repeat the flawed draws of Paraformer's workers.
         """
         self.scenes = scenes
         self.batch_size = settings.batch
@@ -67,7 +67,7 @@ class Plan:
         self._order = lru_cache(maxsize=8)(self._shuffled)
 
     def draws(self, step: int) -> list[Draw]:
-        """The chips of a step, counted from 0."""
+        """Return the chips of a step, counted from 0."""
         epoch, place = divmod(step, self.steps_per_epoch)
         if self._turns is not None:
             return self._alike(epoch, *self._turns[place])
@@ -83,13 +83,13 @@ class Plan:
         return [int(scene) for scene in random.permutation(self.scenes)]
 
     def _parts(self) -> list[range]:
-        """Which places of the list of scenes each worker takes; late ones may get none."""
+        """Return the part of the list of scenes of each worker that gets any."""
         share = math.ceil(self.scenes / _WORKERS)
         starts = range(0, self.scenes, share)
         return [range(start, min(start + share, self.scenes)) for start in starts]
 
     def _worker_turns(self) -> list[tuple[int, int]]:
-        """Worker and number of its batch, in turn, until every worker is done."""
+        """Return worker and index of its batch, in turn, until every worker is done."""
         batches = [math.ceil(len(p) * self.per_scene / self.batch_size) for p in self._parts()]
         return [
             (worker, number)

@@ -3,12 +3,12 @@ from collections import Counter
 import pytest
 
 from mapsr.training import TrainingSettings
-from mapsr.training.plan import Plan
+from mapsr.training.draws import DrawPlan
 
 
 def plan(scenes=10, seed=0, alike=False, **values):
     defaults = {"epochs": 2, "batch": 4, "chips_per_scene": 3}
-    return Plan(scenes, TrainingSettings(**defaults | values), seed, alike=alike)
+    return DrawPlan(scenes, TrainingSettings(**defaults | values), seed, alike=alike)
 
 
 def epoch(one, number):
