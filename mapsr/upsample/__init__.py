@@ -4,7 +4,7 @@ from mapsr.upsample.anyup import AnyUp, AnyUpSettings
 from mapsr.upsample.bilateral import Bilateral, BilateralSettings
 from mapsr.upsample.features import PixelFeatures
 from mapsr.upsample.fixed import Bilinear, BilinearSettings, Nearest, NearestSettings
-from mapsr.upsample.globally import GlobalOperator
+from mapsr.upsample.global_attention import GlobalOperator
 from mapsr.upsample.jafar import Jafar, JafarSettings
 from mapsr.upsample.operator import LocalOperator, PixelOperator
 from mapsr.upsample.upsampler import Upsampler

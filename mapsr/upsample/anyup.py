@@ -1,9 +1,11 @@
 """AnyUp: attention upsampling of any encoder's tokens, guided by the image.
 
-The modules carry the names of the public checkpoints. How they are run is ours: pixels last to
-first as rows of a matrix, in strips that stay in the cache, attention per token cell.
+The modules carry the names of the public checkpoints. How they are run is ours: pixels as rows of
+a matrix, channels last, in strips that stay in the cache; attention per cell of pixels under one
+token.
 
-Source: Wimmer et al., AnyUp: Universal Feature Upsampling, 2025 (wimmerth/anyup, CC-BY-4.0).
+Source: Wimmer et al., AnyUp: Universal Feature Upsampling, 2025, doi:10.48550/arXiv.2510.12764
+(wimmerth/anyup, CC-BY-4.0).
 """
 
 import math
@@ -40,9 +42,11 @@ class AnyUpSettings:
     """Attention upsampling with a public checkpoint."""
 
     weights: str = "anyup_multi_backbone"
-    """Name in mapsr's weight registry; "anyup_paper" is the one that the paper used."""
+    """Name in mapsr's weight registry. "anyup_multi_backbone" was trained on several encoders:
+    take it for any of them; "anyup_paper", trained on DINOv2-S alone, repeats the paper."""
     checkpoint: str | None = None
-    """Path of a weight file to use instead of the registry's."""
+    """Path of a weight file to use instead of the registry's: set it for weights of your own
+    training, or on a machine without network."""
 
     def build(self, weights_folder: str | None = None) -> "AnyUp":
         """Build the upsampler with its weights.
@@ -80,9 +84,9 @@ class ResBlock(nn.Module):
 class FeatureUnification(nn.Module):
     """Turn tokens of any length into 128 channels by a learned filter bank.
 
-    As in the published model, the responses of all channels (channel-major) are viewed anew as
+    As in the published model, the responses of all channels (channel-major) are reshaped to
     128 x C before the softmax over the first and the mean over the second axis; the checkpoints
-    were trained with this view.
+    were trained with this shape.
     """
 
     def __init__(self) -> None:
@@ -110,7 +114,11 @@ class FeatureUnification(nn.Module):
 
 
 class Rope(nn.Module):
-    """Rotary position with learned frequencies for rows and columns."""
+    """Rotary position with learned frequencies for rows and columns.
+
+    Source: Su et al., RoFormer, 2024, doi:10.1016/j.neucom.2023.127063, equation (34); here the
+    frequencies are parameters.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -166,8 +174,9 @@ def _encoder(stem: nn.Module) -> nn.Sequential:
 class AnyUp(Upsampler):
     """The published network; loads its checkpoints unchanged.
 
-    GroupNorm sees the whole image, so the operator depends on where a chip is cut; the mapping of
-    large rasters therefore uses one chip size and overlaps.
+    Group norms see the whole chip, so a pixel's features depend on where its chip is cut, and a
+    little on the chip's size: the last chips of a raster are smaller than the others. Mapping lets
+    chips overlap and blends their scores, which hides the seams but does not remove the dependence.
     """
 
     mean: Tensor
@@ -205,7 +214,11 @@ class AnyUp(Upsampler):
         return (image[:, :3] - self.mean) / self.std
 
     def operator(self, image: Tensor, tokens: Tensor, size: tuple[int, int]) -> PixelOperator:
-        """Make the operator; peak memory about 3 x 128 floats a pixel."""
+        """Make the operator; peak memory about 3 x 128 floats a pixel.
+
+        Raises:
+            ConfigError: there are fewer than 2 x 2 tokens.
+        """
         if min(tokens.shape[2:]) < 2:
             raise ConfigError(
                 f"AnyUp needs at least 2 x 2 tokens, got {tokens.shape[2]} x {tokens.shape[3]}: "

@@ -3,8 +3,8 @@
 The modules carry the names of the public checkpoints. Unlike AnyUp, a checkpoint belongs to tokens
 of one length, and every pixel looks at all tokens.
 
-Source: Couairon et al., JAFAR: Jack up Any Feature at Any Resolution, 2025 (PaulCouairon/JAFAR,
-Apache-2.0).
+Source: Couairon et al., JAFAR: Jack up Any Feature at Any Resolution, 2025,
+doi:10.48550/arXiv.2506.11136 (PaulCouairon/JAFAR, Apache-2.0).
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from mapsr.errors import ConfigError, WeightsError, require_choice, require_range
 from mapsr.settings import choice
 from mapsr.upsample.anyup import GROUPS, HEADS, MEAN, STD, WIDTH, Rope
-from mapsr.upsample.globally import GlobalOperator
+from mapsr.upsample.global_attention import GlobalOperator
 from mapsr.upsample.operator import PixelOperator
 from mapsr.upsample.strips import Rows
 from mapsr.upsample.upsampler import Upsampler
@@ -41,9 +41,12 @@ class JafarSettings:
     """Attention upsampling with a checkpoint that was trained for the encoder."""
 
     weights: str = "jafar_dinov2_vitb14"
-    """Which published weights these are: "jafar_dinov2_vits14", "..._vits14_reg", "..._vitb14"."""
+    """Which published weights these are: "jafar_dinov2_vits14", "jafar_dinov2_vits14_reg" or
+    "jafar_dinov2_vitb14". Take the one that is called like the encoder: a checkpoint works only
+    with the encoder that it was trained for."""
     checkpoint: str | None = None
-    """Path of the weight file; the publisher gives no hash, so that nothing is downloaded."""
+    """Path of the weight file, always needed: the publisher gives no hash, so nothing is
+    downloaded."""
     dim: int = 768
     """Length of the encoder's tokens: 384 for ViT-S, 768 for ViT-B, 1024 for ViT-L."""
 
@@ -73,8 +76,8 @@ class JafarSettings:
         path = Path(self.checkpoint).expanduser()
         if not path.is_file():
             raise WeightsError(
-                f"upsampler.checkpoint is '{self.checkpoint}', which is no file; name an existing "
-                f"one, as {PUBLISHED[self.weights]} from {RELEASE}."
+                f"upsampler.checkpoint is '{self.checkpoint}', which is not a file; name an "
+                f"existing one, such as {PUBLISHED[self.weights]} from {RELEASE}."
             )
         return path
 

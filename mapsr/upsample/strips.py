@@ -1,9 +1,9 @@
 """Pixelwise networks on large images, a strip of rows at a time.
 
 A 128-channel map of a 448 px chip has 103 MB. Run as whole-image layers, a residual block reads
-and writes it a dozen times; in strips that stay in the cache it is read and written twice, and no
-more than two maps exist. Group norms need the whole image first: their sums are taken while the
-strip is at hand.
+and writes it a dozen times; in strips that stay in the cache it is read and written a few times,
+and no more than two maps exist. Group norms need sums over the whole image before the first value
+can be normalised.
 """
 
 from collections.abc import Iterator
