@@ -16,10 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mapsr.errors import ConfigError, WeightsError
+from mapsr.errors import ConfigError
 from mapsr.settings import choice
 from mapsr.upsample.cells import Axis, Cells
-from mapsr.upsample.operator import LocalOperator, PixelOperator
+from mapsr.upsample.checkpoints import load_published
+from mapsr.upsample.local import LocalOperator
+from mapsr.upsample.operator import PixelOperator
 from mapsr.upsample.strips import Rows
 from mapsr.upsample.upsampler import Upsampler
 from mapsr.weights import load_state, resolve
@@ -203,11 +205,7 @@ class AnyUp(Upsampler):
         Raises:
             WeightsError: a key or a shape does not belong to AnyUp.
         """
-        try:
-            self.load_state_dict(state)
-        except RuntimeError as error:
-            first = str(error).splitlines()[1].strip()
-            raise WeightsError(f"{source} is not an AnyUp checkpoint: {first}") from error
+        load_published(self, state, source, "an AnyUp")
 
     def normalise(self, image: Tensor) -> Tensor:
         """RGB in [0, 1], further bands ignored, to the statistics the checkpoints expect."""

@@ -9,7 +9,8 @@ from torch import Tensor
 from mapsr.errors import require_range
 from mapsr.settings import choice
 from mapsr.upsample.cells import Axis, Cells
-from mapsr.upsample.operator import LocalOperator, PixelOperator
+from mapsr.upsample.local import LocalOperator
+from mapsr.upsample.operator import PixelOperator
 from mapsr.upsample.upsampler import Upsampler
 
 # Elements of a temporary array: 1 MiB stays in a CPU's cache; a GPU wants more at once.

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from mapsr.settings import choice
 from mapsr.upsample.cells import Axis, Cells
-from mapsr.upsample.operator import LocalOperator, PixelOperator
+from mapsr.upsample.local import LocalOperator
+from mapsr.upsample.operator import PixelOperator
 from mapsr.upsample.upsampler import Upsampler
 
 

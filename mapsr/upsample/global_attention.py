@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mapsr.upsample.operator import OneMatrix
+
 # Elements of a block's logits, pixels x tokens of one head: 4 MiB in float32 stay in a CPU's
 # cache; a GPU wants more at once.
 _BLOCK = 1 << 20
@@ -13,7 +15,7 @@ _BLOCK_GPU = 16 << 20
 
 
 @dataclass(frozen=True)
-class GlobalOperator:
+class GlobalOperator(OneMatrix):
     """An operator whose pixels look at all tokens: A = mean over heads of softmax(Q K').
 
     A pixel's row of A is made when it is needed and dropped again, so each call computes the whole

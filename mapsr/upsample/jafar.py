@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from mapsr.errors import ConfigError, WeightsError, require_choice, require_range
 from mapsr.settings import choice
 from mapsr.upsample.anyup import GROUPS, HEADS, MEAN, STD, WIDTH, Rope
+from mapsr.upsample.checkpoints import load_published, required_file
 from mapsr.upsample.global_attention import GlobalOperator
 from mapsr.upsample.operator import PixelOperator
 from mapsr.upsample.strips import Rows
@@ -61,25 +62,11 @@ class JafarSettings:
             WeightsError: ``checkpoint`` is unset or names no file.
             WeightsError: the file is damaged, of another architecture or for another ``dim``.
         """
-        path = self._path()
+        path = required_file(self.checkpoint, self.weights, PUBLISHED[self.weights], RELEASE)
         upsampler = Jafar(self.dim)
         upsampler.load(load_jafar(path), str(path))
         upsampler.weights = {"name": self.weights, "sha256": sha256_of(path)}
         return upsampler
-
-    def _path(self) -> Path:
-        if self.checkpoint is None:
-            raise WeightsError(
-                f"upsampler.checkpoint is unset, expected the file of {self.weights}: fetch "
-                f"{PUBLISHED[self.weights]} from {RELEASE} and set upsampler.checkpoint=FILE."
-            )
-        path = Path(self.checkpoint).expanduser()
-        if not path.is_file():
-            raise WeightsError(
-                f"upsampler.checkpoint is '{self.checkpoint}', which is not a file; name an "
-                f"existing one, such as {PUBLISHED[self.weights]} from {RELEASE}."
-            )
-        return path
 
 
 def load_jafar(path: Path) -> dict[str, Tensor]:
@@ -233,11 +220,7 @@ class Jafar(Upsampler):
                 f"{self.dim}: set upsampler.dim={stem.shape[1]}, with an encoder of that length, "
                 "or name another checkpoint."
             )
-        try:
-            self.load_state_dict(state)
-        except RuntimeError as error:
-            first = str(error).splitlines()[1].strip()
-            raise WeightsError(f"{source} is not a JAFAR checkpoint: {first}") from error
+        load_published(self, state, source, "a JAFAR")
 
     def operator(self, image: Tensor, tokens: Tensor, size: tuple[int, int]) -> PixelOperator:
         """Make the operator; peak memory about 3 x 128 floats a pixel.

@@ -54,18 +54,22 @@ class Rows:
             rows.residual(block)
         return rows
 
-    def rotate(self, rows: tuple[Tensor, Tensor], columns: tuple[Tensor, Tensor]) -> None:
+    def rotate(
+        self, rows: tuple[Tensor, Tensor], columns: tuple[Tensor, Tensor], *, heads: int = 1
+    ) -> None:
         """Apply rotary positions in place: x cos(a + b) + turned(x) sin(a + b).
 
         Args:
-            rows: cosine and sine of the row angles a, (H, 1, C).
-            columns: cosine and sine of the column angles b, (1, W, C).
+            rows: cosine and sine of the row angles a, (H, 1, C / heads).
+            columns: cosine and sine of the column angles b, (1, W, C / heads).
+            heads: how many parts of the channels are turned alike, each in itself.
         """
-        half = self.values.shape[3] // 2
+        half = self.values.shape[3] // heads // 2
+        cos_b, sin_b = (table[:, :, None] for table in columns)
         for strip in self._strips():
-            x = self.values[:, strip]
-            (cos_a, sin_a), (cos_b, sin_b) = (rows[0][strip], rows[1][strip]), columns
-            turned = torch.cat([-x[..., half:], x[..., :half]], dim=3)
+            x = self.values[:, strip].unflatten(3, (heads, -1))
+            cos_a, sin_a = (table[strip, :, None] for table in rows)
+            turned = torch.cat([-x[..., half:], x[..., :half]], dim=4)
             x.mul_(cos_a * cos_b - sin_a * sin_b)
             x.add_(turned.mul_(sin_a * cos_b + cos_a * sin_b))
 
@@ -83,15 +87,58 @@ class Rows:
         The block's last convolution is linear, so it runs after the average.
         """
         norm, _, first, other, _, second = cast(Any, layer.block)
-        mean = _Pool(self, grid)
-        for strip in self._strips():
-            mean.add(strip, self.values[:, strip])
+        mean = self.pooled(grid)
         inner = self._through(norm, first)
         active = _Pool(self, grid)
         for strip, some in inner._activated(other):
             active.add(strip, some)
-        pooled: Tensor = mean.total + active.total @ second.weight.flatten(1).T
-        return pooled.permute(0, 3, 1, 2)
+        pooled: Tensor = mean + F.conv2d(active.total.permute(0, 3, 1, 2), second.weight)
+        return pooled
+
+    def pooled(self, grid: tuple[int, int]) -> Tensor:
+        """Average to a grid, (B, C, h, w)."""
+        mean = _Pool(self, grid)
+        for strip in self._strips():
+            mean.add(strip, self.values[:, strip])
+        return mean.total.permute(0, 3, 1, 2)
+
+    def convolved(
+        self,
+        convolution: nn.Conv2d,
+        norm: nn.GroupNorm | None = None,
+        into: "Rows | None" = None,
+    ) -> "Rows":
+        """Apply a convolution, edges reflected, to the rows or to SiLU(norm(rows)).
+
+        Args:
+            convolution: 1 x 1 or 3 x 3, with bias.
+            norm: of the input; None: the rows are taken as they are.
+            into: takes the result, not these rows themselves; None: new memory.
+        """
+        reach = convolution.kernel_size[0] // 2
+        if into is None:
+            channels = convolution.out_channels
+            into = Rows(self.values.new_empty(*self.values.shape[:3], channels))
+        affine = None if norm is None else self._affine(norm)
+        for strip in self._strips():
+            x = self._around(strip, reach)
+            if affine is not None:
+                x = F.silu(torch.addcmul(affine[1], x, affine[0]), inplace=True)
+            plane = F.conv2d(x.permute(0, 3, 1, 2), convolution.weight, convolution.bias)
+            into.values[:, strip] = plane.permute(0, 2, 3, 1)
+        return into
+
+    def _around(self, strip: slice, reach: int) -> Tensor:
+        """A strip and ``reach`` pixels around it, the image reflected at its edges."""
+        if not reach:
+            return self.values[:, strip]
+        height, width = self.size
+        row = torch.arange(strip.start - reach, strip.stop + reach).abs()
+        row = torch.minimum(row, 2 * (height - 1) - row)
+        column = torch.arange(-reach, width + reach).abs()
+        column = torch.minimum(column, 2 * (width - 1) - column)
+        device = self.values.device
+        return self.values.index_select(1, row.to(device)).index_select(2, column.to(device))
 
     def convolve(self, weight: Tensor) -> None:
         """Apply a 3 x 3 convolution with zero padding in place, weight (C, C, 3, 3)."""
