@@ -23,19 +23,20 @@ from mapsr.upsample.checkpoints import load_published
 from mapsr.upsample.local import LocalOperator
 from mapsr.upsample.operator import PixelOperator
 from mapsr.upsample.strips import Rows
+from mapsr.upsample.unification import FeatureUnification
 from mapsr.upsample.upsampler import Upsampler
 from mapsr.weights import load_state, resolve
 
 WIDTH = 128
 HEADS = 4
 GROUPS = 8
-FILTER = 5
 # Half-width of a pixel's window as a part of the image's side.
 REACH = 0.1
 # What the public checkpoints were trained on: ImageNet statistics of RGB in [0, 1].
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# Elements of one chunk of attention logits (32 MiB).
-_LOGITS = 8 << 20
+# Elements of one chunk of attention logits: 1 MiB stays in a CPU's cache; a GPU wants more.
+_LOGITS = 1 << 18
+_LOGITS_GPU = 8 << 20
 
 
 @choice("upsampler", "anyup")
@@ -81,38 +82,6 @@ class ResBlock(nn.Module):
         """(B, 128, h, w) to (B, 128, h, w)."""
         out: Tensor = x + self.block(x)
         return out
-
-
-class FeatureUnification(nn.Module):
-    """Turn tokens of any length into 128 channels by a learned filter bank.
-
-    As in the published model, the responses of all channels (channel-major) are reshaped to
-    128 x C before the softmax over the first and the mean over the second axis; the checkpoints
-    were trained with this shape.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.basis = nn.Parameter(torch.randn(WIDTH, 1, FILTER, FILTER))
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(B, C, h, w) to (B, 128, h, w); C x 128 values per token, a band of rows at a time."""
-        batch, channels, h, w = tokens.shape
-        reach = FILTER // 2
-        around = F.pad(tokens, (reach,) * 4)
-        taps = F.conv2d(
-            F.pad(tokens.new_ones(1, 1, h, w), (reach,) * 4), torch.ones_like(self.basis[:1])
-        )
-        step = max(1, _LOGITS // (batch * channels * WIDTH * w))
-        bands = []
-        for top in range(0, h, step):
-            some = min(step, h - top)
-            band = around[:, :, top : top + some + 2 * reach].flatten(0, 1)[:, None]
-            response = F.conv2d(band, self.basis).unflatten(0, (batch, channels))
-            response = response / taps[:, :, None, top : top + some]  # (B, C, 128, some, w)
-            view = response.flatten(1, 2).unflatten(1, (WIDTH, channels))
-            bands.append(view.softmax(1).mean(2))  # (B, 128, some, w)
-        return torch.cat(bands, dim=2)
 
 
 class Rope(nn.Module):
@@ -189,7 +158,7 @@ class AnyUp(Upsampler):
         self.image_encoder = _encoder(nn.Conv2d(3, WIDTH, 1, bias=False))
         self.key_encoder = _encoder(nn.Conv2d(WIDTH, WIDTH, 1, bias=False))
         self.query_encoder = _encoder(nn.Conv2d(WIDTH, WIDTH, 1, bias=False))
-        self.key_features_encoder = _encoder(FeatureUnification())
+        self.key_features_encoder = _encoder(FeatureUnification(WIDTH))
         self.aggregation = _encoder(
             nn.Conv2d(2 * WIDTH, WIDTH, 3, padding=1, padding_mode="reflect", bias=False)
         )
@@ -262,7 +231,8 @@ class AnyUp(Upsampler):
     ) -> LocalOperator:
         cells = _cells(size, grid).to(queries.device)
         weights = queries.new_empty(len(queries), *cells.shape)
-        for part in cells.chunks(_LOGITS // (len(queries) * HEADS)):
+        elements = _LOGITS_GPU if queries.is_cuda else _LOGITS
+        for part in cells.chunks(elements // (len(queries) * HEADS)):
             query = self.cross_decode.cross_attn.query(queries[:, cells.pixels[part].clamp_min(0)])
             query = query.unflatten(3, (HEADS, -1)).transpose(2, 3)  # (B, g, heads, M, 32)
             key = keys[:, cells.tokens[part]].unflatten(3, (HEADS, -1)).permute(0, 1, 3, 4, 2)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mapsr.upsample.cells import Cells
@@ -13,8 +12,6 @@ from mapsr.upsample.operator import OneMatrix
 # allocator hands it out again; a GPU wants more at once.
 _CHUNK = 1 << 18
 _CHUNK_GPU = 16 << 20
-# Channels summed at once in double precision.
-_CHANNELS = 128
 
 
 @dataclass(frozen=True)
@@ -75,35 +72,25 @@ class LocalOperator(OneMatrix):
         """S diag(weights) A V, (B, count, C); see `PixelOperator.pool`.
 
         The weights of A are summed over the pixels of a set first, cell by cell: a set touches few
-        cells, so that what is left is a short list of tokens and weights for each set.
+        cells, and cells near each other share most tokens, so that what is left for a chunk of
+        cells is a small matrix of sets and tokens.
         """
-        batch, hw, _ = values.shape
-        sets, tokens, sums = [], [], []
+        shape = len(values), count, values.shape[2]
+        # in double precision: sums of hundreds of terms, whose nearest neighbours are told apart
+        # by their last digits
+        pooled = values.new_zeros(shape, dtype=torch.float64)
+        exact = values.double()
         for part in self._chunks(1):
-            pixels = self.cells.pixels[part]  # (g, M)
-            label = torch.where(pixels < 0, -1, labels.flatten(1)[:, pixels])  # (B, g, M)
-            names, indicator = _local_sets(label, self.weights.dtype)
-            if weights is not None:
-                indicator *= weights.flatten(1)[:, pixels, None]
-            image, cell, local = (names >= 0).nonzero(as_tuple=True)  # (n,) each
-            sets.append(names[image, cell, local] + image * count)
-            tokens.append(self.cells.tokens[part][cell] + image[:, None] * hw)  # (n, K)
-            local_sums = indicator.transpose(2, 3) @ self.weights[:, part]  # (B, g, L, K)
-            sums.append(local_sums[image, cell, local])
-        ordered, order = torch.cat(sets).sort(stable=True)
-        every = torch.arange(batch * count, device=ordered.device)
-        begin = torch.searchsorted(ordered, every) * self.cells.shape[2]  # of each set
-        index = torch.cat(tokens)[order].flatten()
-        share = torch.cat(sums)[order].flatten().double()
-        pooled = [
-            # in double precision: sums of hundreds of terms, whose nearest neighbours are told
-            # apart by their last digits
-            F.embedding_bag(index, some.double(), begin, mode="sum", per_sample_weights=share).to(
-                values.dtype
-            )
-            for some in values.flatten(0, 1).split(_CHANNELS, dim=1)
-        ]
-        return torch.cat(pooled, dim=1).view(batch, count, -1)
+            names, sums = self._set_sums(part, labels, weights)
+            tokens, column = self.cells.tokens[part].unique(return_inverse=True)  # (t,), (g, K)
+            for image, name in enumerate(names):
+                cell, local = (name >= 0).nonzero(as_tuple=True)  # (n,) each
+                sets, row = name[cell, local].unique(return_inverse=True)
+                share = exact.new_zeros(len(sets), len(tokens))
+                place = row[:, None].expand(-1, column.shape[1]), column[cell]
+                share.index_put_(place, sums[image, cell, local].double(), accumulate=True)
+                pooled[image].index_add_(0, sets, share @ exact[image, tokens])
+        return pooled.to(values.dtype)
 
     def rows(self, pixels: Tensor) -> Tensor:
         """The rows of A at flat pixel positions (n,): (B, n, h w)."""
@@ -116,6 +103,17 @@ class LocalOperator(OneMatrix):
     def select(self, part: int) -> "LocalOperator":
         """The operator of one image of the batch, as a batch of one."""
         return LocalOperator(self.cells, self.weights[part : part + 1])
+
+    def _set_sums(
+        self, part: slice, labels: Tensor, weights: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """The sets in each cell, (B, g, L), -1 where there is none; their rows, (B, g, L, K)."""
+        pixels = self.cells.pixels[part]  # (g, M)
+        label = torch.where(pixels < 0, -1, labels.flatten(1)[:, pixels])  # (B, g, M)
+        names, indicator = _local_sets(label, self.weights.dtype)
+        if weights is not None:
+            indicator *= weights.flatten(1)[:, pixels, None]
+        return names, indicator.transpose(2, 3) @ self.weights[:, part]
 
     def _squares(self, tokens: Tensor) -> Tensor:
         """|A T|^2 from the features themselves, a chunk at a time: (B, G, M)."""
