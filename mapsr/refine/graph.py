@@ -85,7 +85,10 @@ def symmetric(weights: sparse.csr_array, *, mutual_twice: bool) -> sparse.csr_ar
 
 
 def normalised(weights: sparse.csr_array) -> sparse.csr_array:
-    """D^-1/2 W D^-1/2; a node without edges keeps a row of zeros."""
+    """D^-1/2 W D^-1/2; a node without edges keeps a row of zeros.
+
+    Source: MapSR, below equation (12).
+    """
     degree: NDArray[np.float64] = np.asarray(weights.sum(axis=1)).ravel()
     root = np.zeros_like(degree)
     root[degree > 0] = degree[degree > 0] ** -0.5
@@ -125,7 +128,11 @@ def _squares(x: Tensor, y: Tensor) -> Tensor:
 def _approximate(
     features: Tensor, places: Tensor, kernel: Kernel, k: int, joint: bool
 ) -> tuple[Tensor, Tensor]:
-    """As `_exact`, from an index over features; joint: the best of twice as many candidates."""
+    """As `_exact`, from an index over features; joint: the best of twice as many candidates.
+
+    Source: Dong et al., Efficient k-nearest neighbor graph construction, WWW 2011,
+    doi:10.1145/1963405.1963487.
+    """
     from pynndescent import NNDescent  # takes seconds, and most graphs are small
 
     wanted = min(2 * k, len(features)) if joint else k

@@ -27,6 +27,9 @@ def fixed_point(
         tolerance: relative error in the Frobenius norm.
         most_steps: stop after so many steps in any case.
 
+    Returns:
+        Y, (N, C).
+
     Source: MapSR, equations (12) and (13).
     """
     # below the resolution of float64 steps no longer get shorter
@@ -49,7 +52,20 @@ def conjugate_gradients(
     tolerance: float,
     most_steps: int | None = None,
 ) -> NDArray[np.float64]:
-    """Solve (I - alpha A) Y = (1 - alpha) Y0 class by class from zero; arguments as above."""
+    """Solve (I - alpha A) Y = (1 - alpha) Y0 class by class, starting from zero.
+
+    Args:
+        graph: (N, N) normalised A.
+        scores: (N, C) Y0.
+        alpha: in [0, 1).
+        tolerance: relative residual of each class.
+        most_steps: stop after so many steps in any case.
+
+    Returns:
+        Y, (N, C).
+
+    Source: MapSR, equation (12); Hestenes and Stiefel 1952, doi:10.6028/jres.049.044.
+    """
     system = sparse.eye_array(graph.shape[0], format="csr") - alpha * graph
     columns = [
         cg(system, (1 - alpha) * column, rtol=tolerance, atol=0.0, maxiter=most_steps)[0]

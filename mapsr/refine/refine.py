@@ -39,37 +39,55 @@ class RefineSettings:
     """How scores are refined; the defaults are the paper's."""
 
     nodes: str = "superpixels"
-    """What the graph is made of: "superpixels", "pixels" (in windows), or "none"."""
+    """What the graph is made of. "superpixels": the paper's, a few thousand nodes a chip; "pixels":
+    those of square windows, slower and blind to what lies outside of a window, for comparison;
+    "none": the scores stay as they are, the fastest."""
     segments: int = 5000
-    """Superpixels of a chip of 448 x 448 px; other sizes in proportion."""
+    """Superpixels of a chip of 448 x 448 px; other sizes in proportion. A superpixel must be
+    smaller than the smallest object to keep: 5000 are 40 px each. The cost of the graph grows with
+    their square."""
     compactness: float = 10.0
-    """SLIC's weight of distance against colour."""
+    """SLIC's weight of distance against colour (CIELAB). Vary it by factors of ten: 1 follows
+    colours into ragged shapes, 10 suits aerial images, 100 makes squares."""
     window: int = 112
-    """Side of the windows of a pixel graph, in pixels."""
+    """Side of the windows of a pixel graph, in pixels; only for nodes=pixels. Larger windows let
+    scores travel further, at a cost that grows with the square of the side."""
     neighbours: int = 100
-    """k, the node itself included."""
+    """Nearest neighbours k of a node, itself included; clamped to the number of nodes. Fewer keep
+    rare classes from being outvoted, more smooth more; cost and memory grow with k."""
     joint: bool = True
-    """Nearest by feature and place together; false: by feature alone."""
+    """Nearest by feature and place together, as in the paper; false: by feature alone, as in the
+    released code, so that far-off places of like look join in."""
     gamma: float = 1.0
-    """Sharpens feature similarities."""
+    """Exponent of the feature similarity. 1 takes the cosine as it is; larger values (3) trust only
+    the most similar nodes, which helps where features of all classes are alike; 0 ignores it."""
     sigma: float = 1.0
-    """Decay with distance, in units of the chip's side; 0 leaves distance out."""
+    """Decay with distance, in units of the chip's side; 0 leaves distance out. At 1 the opposite
+    side of a chip still counts a third; take 10 or more to keep scores local."""
     power: float = 2.0
-    """Exponent p of the distance."""
+    """Exponent p of the distance: 2 falls like a Gaussian, gently at first; 1 falls from the start;
+    matters only if ``sigma`` is large."""
     mutual_twice: bool = False
-    """Count an edge twice that both ends chose, as W + W^T does."""
+    """Count an edge twice that both ends chose, as W + W^T does in the released code; false takes
+    the larger of both weights. Set it only to repeat the released code."""
     alpha: float = 0.5
-    """Weight of the neighbours against the node's own score, in [0, 1)."""
+    """Weight of the neighbours against the node's own score, in [0, 1). 0 leaves the superpixels'
+    means, 0.5 is the paper's; towards 1 small classes vanish and the solver takes more steps."""
     heat: str = "cosine"
-    """What is propagated: "cosine", or "minmax" (stretched over the classes of each pixel)."""
+    """What is propagated: "cosine", the paper's scores, or "minmax", stretched over the classes of
+    each pixel, which gives every pixel an equal say, as in the released code."""
     solver: str = "fixed_point"
-    """"fixed_point" or "conjugate_gradients"."""
+    """"fixed_point", the paper's iteration, or "conjugate_gradients", which needs fewer steps for
+    alpha near 1; both end at the same scores."""
     tolerance: float = 1e-6
-    """Relative error at which the solver stops."""
+    """Relative error at which the solver stops, up to 0.1. Labels are settled long before 1e-6;
+    1e-3 saves about half of the steps."""
     most_steps: int | None = None
-    """Stop the solver after so many steps in any case."""
+    """Stop the solver after so many steps in any case; null: only the tolerance counts. Set it to
+    repeat the released code (10)."""
     exact_up_to: int = 20000
-    """Above so many nodes, neighbours are found by an approximate index."""
+    """Above so many nodes, neighbours are found by an approximate index. Exact search takes time
+    with the square of the nodes; lower this only if a map of large chips is too slow."""
 
     def __post_init__(self) -> None:
         require_choice(self.nodes, ("superpixels", "pixels", "none"), "refine.nodes")
@@ -94,7 +112,7 @@ def refine(
     """Refine the scores of a batch of chips.
 
     Args:
-        features: of (B, H', W') pixels; H' >= H, W' >= W (padded at the far edges).
+        features: of B images of H' x W' pixels; H' >= H, W' >= W (padded at the far edges).
         scores: (B, C, H, W) cosine to each class.
         image: (B, 3 or more, H, W) in [0, 1].
         valid: (B, H, W) bool.
@@ -102,6 +120,8 @@ def refine(
 
     Returns:
         (B, C, H, W); pixels outside the valid area keep their scores, stretched if the others are.
+
+    Source: MapSR, equations (10) to (13).
     """
     if settings.nodes == "none":
         return scores

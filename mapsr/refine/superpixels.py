@@ -24,13 +24,13 @@ def superpixels(
         image: (3 or more, H, W) float32 in [0, 1]; red, green and blue come first.
         valid: (H, W) bool.
         segments: how many superpixels a chip of 448 x 448 px gets; other sizes in proportion.
-        compactness: weight of distance against colour (in CIELAB units), on a log scale: 1
-            follows colours, 100 makes squares.
+        compactness: weight of distance against colour (in CIELAB units); vary it by factors of
+            ten: 1 follows colours, 100 makes squares.
 
     Returns:
         labels (H, W) int64, 0 .. count - 1, -1 outside the valid area; count.
 
-    Source: Achanta et al., SLIC superpixels, TPAMI 2012, doi:10.1109/TPAMI.2012.120.
+    Source: Achanta et al., SLIC superpixels, TPAMI 2012, doi:10.1109/TPAMI.2012.120, equation (3).
     """
     height, width = valid.shape
     inside = valid.cpu().numpy()
@@ -50,7 +50,7 @@ def superpixels(
         channel_axis=-1,
     )
     labels = np.full((height, width), -1, dtype=np.int64)
-    # number anew those that the valid area has; counting takes a tenth of the time of sorting
+    # number again those that the valid area has; counting takes a tenth of the time of sorting
     there = np.bincount(cut[inside]) > 0
     labels[inside] = (np.cumsum(there) - 1)[cut[inside]]
     return torch.from_numpy(labels), int(there.sum())

@@ -4,9 +4,12 @@ from mapsr.upsample.anyup import AnyUp, AnyUpSettings
 from mapsr.upsample.bilateral import Bilateral, BilateralSettings
 from mapsr.upsample.features import PixelFeatures
 from mapsr.upsample.fixed import Bilinear, BilinearSettings, Nearest, NearestSettings
-from mapsr.upsample.globally import GlobalOperator
+from mapsr.upsample.global_attention import GlobalOperator
+from mapsr.upsample.grouped import GroupedOperator
 from mapsr.upsample.jafar import Jafar, JafarSettings
-from mapsr.upsample.operator import LocalOperator, PixelOperator
+from mapsr.upsample.local import LocalOperator
+from mapsr.upsample.naf import Naf, NafSettings
+from mapsr.upsample.operator import PixelOperator
 from mapsr.upsample.upsampler import Upsampler
 
 __all__ = [
@@ -17,9 +20,12 @@ __all__ = [
     "Bilinear",
     "BilinearSettings",
     "GlobalOperator",
+    "GroupedOperator",
     "Jafar",
     "JafarSettings",
     "LocalOperator",
+    "Naf",
+    "NafSettings",
     "Nearest",
     "NearestSettings",
     "PixelFeatures",

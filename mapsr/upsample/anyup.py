@@ -1,9 +1,11 @@
 """AnyUp: attention upsampling of any encoder's tokens, guided by the image.
 
-The modules carry the names of the public checkpoints. How they are run is ours: pixels last to
-first as rows of a matrix, in strips that stay in the cache, attention per token cell.
+The modules carry the names of the public checkpoints. How they are run is ours: pixels as rows of
+a matrix, channels last, in strips that stay in the cache; attention per cell of pixels under one
+token.
 
-Source: Wimmer et al., AnyUp: Universal Feature Upsampling, 2025 (wimmerth/anyup, CC-BY-4.0).
+Source: Wimmer et al., AnyUp: Universal Feature Upsampling, 2025, doi:10.48550/arXiv.2510.12764
+(wimmerth/anyup, CC-BY-4.0).
 """
 
 import math
@@ -14,24 +16,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mapsr.errors import ConfigError, WeightsError
+from mapsr.errors import ConfigError
 from mapsr.settings import choice
 from mapsr.upsample.cells import Axis, Cells
-from mapsr.upsample.operator import LocalOperator, PixelOperator
+from mapsr.upsample.checkpoints import load_published
+from mapsr.upsample.local import LocalOperator
+from mapsr.upsample.operator import PixelOperator
 from mapsr.upsample.strips import Rows
+from mapsr.upsample.unification import FeatureUnification
 from mapsr.upsample.upsampler import Upsampler
 from mapsr.weights import load_state, resolve
 
 WIDTH = 128
 HEADS = 4
 GROUPS = 8
-FILTER = 5
 # Half-width of a pixel's window as a part of the image's side.
 REACH = 0.1
 # What the public checkpoints were trained on: ImageNet statistics of RGB in [0, 1].
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# Elements of one chunk of attention logits (32 MiB).
-_LOGITS = 8 << 20
+# Elements of one chunk of attention logits: 1 MiB stays in a CPU's cache; a GPU wants more.
+_LOGITS = 1 << 18
+_LOGITS_GPU = 8 << 20
 
 
 @choice("upsampler", "anyup")
@@ -40,9 +45,11 @@ class AnyUpSettings:
     """Attention upsampling with a public checkpoint."""
 
     weights: str = "anyup_multi_backbone"
-    """Name in mapsr's weight registry; "anyup_paper" is the one that the paper used."""
+    """Name in mapsr's weight registry. "anyup_multi_backbone" was trained on several encoders:
+    take it for any of them; "anyup_paper", trained on DINOv2-S alone, repeats the paper."""
     checkpoint: str | None = None
-    """Path of a weight file to use instead of the registry's."""
+    """Path of a weight file to use instead of the registry's: set it for weights of your own
+    training, or on a machine without network."""
 
     def build(self, weights_folder: str | None = None) -> "AnyUp":
         """Build the upsampler with its weights.
@@ -77,40 +84,12 @@ class ResBlock(nn.Module):
         return out
 
 
-class FeatureUnification(nn.Module):
-    """Turn tokens of any length into 128 channels by a learned filter bank.
-
-    As in the published model, the responses of all channels (channel-major) are viewed anew as
-    128 x C before the softmax over the first and the mean over the second axis; the checkpoints
-    were trained with this view.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.basis = nn.Parameter(torch.randn(WIDTH, 1, FILTER, FILTER))
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """(B, C, h, w) to (B, 128, h, w); C x 128 values per token, a band of rows at a time."""
-        batch, channels, h, w = tokens.shape
-        reach = FILTER // 2
-        around = F.pad(tokens, (reach,) * 4)
-        taps = F.conv2d(
-            F.pad(tokens.new_ones(1, 1, h, w), (reach,) * 4), torch.ones_like(self.basis[:1])
-        )
-        step = max(1, _LOGITS // (batch * channels * WIDTH * w))
-        bands = []
-        for top in range(0, h, step):
-            some = min(step, h - top)
-            band = around[:, :, top : top + some + 2 * reach].flatten(0, 1)[:, None]
-            response = F.conv2d(band, self.basis).unflatten(0, (batch, channels))
-            response = response / taps[:, :, None, top : top + some]  # (B, C, 128, some, w)
-            view = response.flatten(1, 2).unflatten(1, (WIDTH, channels))
-            bands.append(view.softmax(1).mean(2))  # (B, 128, some, w)
-        return torch.cat(bands, dim=2)
-
-
 class Rope(nn.Module):
-    """Rotary position with learned frequencies for rows and columns."""
+    """Rotary position with learned frequencies for rows and columns.
+
+    Source: Su et al., RoFormer, 2024, doi:10.1016/j.neucom.2023.127063, equation (34); here the
+    frequencies are parameters.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -166,8 +145,9 @@ def _encoder(stem: nn.Module) -> nn.Sequential:
 class AnyUp(Upsampler):
     """The published network; loads its checkpoints unchanged.
 
-    GroupNorm sees the whole image, so the operator depends on where a chip is cut; the mapping of
-    large rasters therefore uses one chip size and overlaps.
+    Group norms see the whole chip, so a pixel's features depend on where its chip is cut, and a
+    little on the chip's size: the last chips of a raster are smaller than the others. Mapping lets
+    chips overlap and blends their scores, which hides the seams but does not remove the dependence.
     """
 
     mean: Tensor
@@ -178,7 +158,7 @@ class AnyUp(Upsampler):
         self.image_encoder = _encoder(nn.Conv2d(3, WIDTH, 1, bias=False))
         self.key_encoder = _encoder(nn.Conv2d(WIDTH, WIDTH, 1, bias=False))
         self.query_encoder = _encoder(nn.Conv2d(WIDTH, WIDTH, 1, bias=False))
-        self.key_features_encoder = _encoder(FeatureUnification())
+        self.key_features_encoder = _encoder(FeatureUnification(WIDTH))
         self.aggregation = _encoder(
             nn.Conv2d(2 * WIDTH, WIDTH, 3, padding=1, padding_mode="reflect", bias=False)
         )
@@ -194,18 +174,18 @@ class AnyUp(Upsampler):
         Raises:
             WeightsError: a key or a shape does not belong to AnyUp.
         """
-        try:
-            self.load_state_dict(state)
-        except RuntimeError as error:
-            first = str(error).splitlines()[1].strip()
-            raise WeightsError(f"{source} is not an AnyUp checkpoint: {first}") from error
+        load_published(self, state, source, "an AnyUp")
 
     def normalise(self, image: Tensor) -> Tensor:
         """RGB in [0, 1], further bands ignored, to the statistics the checkpoints expect."""
         return (image[:, :3] - self.mean) / self.std
 
     def operator(self, image: Tensor, tokens: Tensor, size: tuple[int, int]) -> PixelOperator:
-        """Make the operator; peak memory about 3 x 128 floats a pixel."""
+        """Make the operator; peak memory about 3 x 128 floats a pixel.
+
+        Raises:
+            ConfigError: there are fewer than 2 x 2 tokens.
+        """
         if min(tokens.shape[2:]) < 2:
             raise ConfigError(
                 f"AnyUp needs at least 2 x 2 tokens, got {tokens.shape[2]} x {tokens.shape[3]}: "
@@ -251,7 +231,8 @@ class AnyUp(Upsampler):
     ) -> LocalOperator:
         cells = _cells(size, grid).to(queries.device)
         weights = queries.new_empty(len(queries), *cells.shape)
-        for part in cells.chunks(_LOGITS // (len(queries) * HEADS)):
+        elements = _LOGITS_GPU if queries.is_cuda else _LOGITS
+        for part in cells.chunks(elements // (len(queries) * HEADS)):
             query = self.cross_decode.cross_attn.query(queries[:, cells.pixels[part].clamp_min(0)])
             query = query.unflatten(3, (HEADS, -1)).transpose(2, 3)  # (B, g, heads, M, 32)
             key = keys[:, cells.tokens[part]].unflatten(3, (HEADS, -1)).permute(0, 1, 3, 4, 2)

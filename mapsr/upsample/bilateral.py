@@ -9,7 +9,8 @@ from torch import Tensor
 from mapsr.errors import require_range
 from mapsr.settings import choice
 from mapsr.upsample.cells import Axis, Cells
-from mapsr.upsample.operator import LocalOperator, PixelOperator
+from mapsr.upsample.local import LocalOperator
+from mapsr.upsample.operator import PixelOperator
 from mapsr.upsample.upsampler import Upsampler
 
 # Elements of a temporary array: 1 MiB stays in a CPU's cache; a GPU wants more at once.
@@ -23,11 +24,15 @@ class BilateralSettings:
     """Softmax of colour and distance over a window of tokens; needs no weights."""
 
     radius: float = 2.0
-    """Half-width of the window, in tokens."""
+    """Half-width of the window, in tokens, at least 0.5. Three times ``distance`` is enough, since
+    tokens further away weigh next to nothing; the cost grows with the square."""
     distance: float = 0.7
-    """Standard deviation of the spatial weight, in tokens."""
+    """Standard deviation of the spatial weight, in tokens. Smaller keeps small objects, larger
+    suppresses noise of single tokens; below 0.5 the grid of tokens shows."""
     colour: float = 0.07
-    """Standard deviation of the colour weight, as a part of the image's range."""
+    """Standard deviation of the colour weight, as a part of the image's range. Smaller makes edges
+    sharper where colours differ, larger tolerates texture and shadow; at 1, colour hardly
+    counts."""
 
     def __post_init__(self) -> None:
         require_range(self.radius, "upsampler.radius", low=0.5)
@@ -42,7 +47,10 @@ class BilateralSettings:
 class Bilateral(Upsampler):
     """Each pixel takes the tokens near it whose mean colour is like its own.
 
-    Source: Kopf et al., Joint bilateral upsampling, ACM TOG 2007, doi:10.1145/1276377.1276497.
+    The range weight compares a pixel with the mean colour under a token, not with one pixel.
+
+    Source: Kopf et al., Joint bilateral upsampling, ACM TOG 2007, doi:10.1145/1276377.1276497,
+    equation (3).
     """
 
     def __init__(self, settings: BilateralSettings) -> None:

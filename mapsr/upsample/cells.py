@@ -102,18 +102,21 @@ class Cells:
 
     def allowed(self, cells: slice) -> Tensor:
         """(cells, M, K) bool: which tokens each pixel of these cells may look at."""
-        a, b = len(self.rows.pixels), len(self.columns.pixels)
-        index = torch.arange(a * b, device=self.tokens.device)[cells]
-        row = self.rows.allowed[index // b][:, :, None, :, None]
-        column = self.columns.allowed[index % b][:, None, :, None, :]
-        return (row & column).flatten(3, 4).flatten(1, 2)
+        return self.combine(torch.logical_and, self.rows.allowed, self.columns.allowed, cells=cells)
 
     def combine(
-        self, function: Callable[[Tensor, Tensor], Tensor], rows: Tensor, columns: Tensor
+        self,
+        function: Callable[[Tensor, Tensor], Tensor],
+        rows: Tensor,
+        columns: Tensor,
+        *,
+        cells: slice = slice(None),
     ) -> Tensor:
-        """(G, M, K) from what each axis has, (rows' G, M, K) and (columns' G, M, K)."""
-        both = function(rows[:, None, :, None, :, None], columns[None, :, None, :, None, :])
-        return both.reshape(self.shape)
+        """(cells, M, K) from what each axis has, (rows' G, M, K) and (columns' G, M, K)."""
+        index = torch.arange(len(rows) * len(columns), device=rows.device)[cells]
+        row = rows[index // len(columns)][:, :, None, :, None]
+        column = columns[index % len(columns)][:, None, :, None, :]
+        return function(row, column).flatten(3, 4).flatten(1, 2)
 
     def chunks(self, elements: int) -> list[slice]:
         """Split the G cells so that a chunk of (cells, M, K) holds about ``elements`` at most."""

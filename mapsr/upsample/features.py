@@ -10,8 +10,6 @@ from mapsr.upsample.operator import PixelOperator
 
 # Below this norm a direction means nothing; float32 products of tokens are exact to about 1e-7.
 _LEAST_NORM = 1e-6
-# Pixels whose rows of A are made dense at once.
-_ROWS = 2048
 
 
 @dataclass(frozen=True)
@@ -44,12 +42,8 @@ class PixelFeatures:
         return one
 
     def linear(self, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-        """W F + b, (B, C, H, W), for weight (C, D) and bias (C,): A (T W^T) + b.
-
-        The bias may be added to the tokens since the rows of A sum to one.
-        """
-        values = self.tokens @ weight.T
-        return self.operator.apply(values if bias is None else values + bias)
+        """W F + b, (B, C, H, W), for weight (C, D) and bias (C,)."""
+        return self.operator.linear(self.tokens, weight, bias)
 
     @cached_property
     def norm(self) -> Tensor:
@@ -74,5 +68,4 @@ class PixelFeatures:
 
     def at(self, pixels: Tensor) -> Tensor:
         """Features at flat pixel positions (n,), the same ones in each image: (B, n, D)."""
-        parts = [self.operator.rows(some) @ self.tokens for some in pixels.split(_ROWS)]
-        return torch.cat(parts, dim=1) if parts else self.tokens[:, :0]
+        return self.operator.at(self.tokens, pixels)

@@ -7,14 +7,15 @@ from torch import Tensor
 
 from mapsr.settings import choice
 from mapsr.upsample.cells import Axis, Cells
-from mapsr.upsample.operator import LocalOperator, PixelOperator
+from mapsr.upsample.local import LocalOperator
+from mapsr.upsample.operator import PixelOperator
 from mapsr.upsample.upsampler import Upsampler
 
 
 @choice("upsampler", "nearest")
 @dataclass(frozen=True)
 class NearestSettings:
-    """Each pixel takes the token above it."""
+    """Each pixel takes the token above it: the baseline without any upsampling."""
 
     def build(self, weights_folder: str | None = None) -> "Nearest":
         """Build the upsampler."""
@@ -24,7 +25,10 @@ class NearestSettings:
 @choice("upsampler", "bilinear")
 @dataclass(frozen=True)
 class BilinearSettings:
-    """Each pixel takes the mean of the four nearest token centres, weighted by distance."""
+    """Each pixel takes the mean of the four nearest tokens, weighted by distance.
+
+    Smooth, and without regard for edges in the image: the baseline for the guided upsamplers.
+    """
 
     def build(self, weights_folder: str | None = None) -> "Bilinear":
         """Build the upsampler."""

@@ -3,8 +3,8 @@
 The modules carry the names of the public checkpoints. Unlike AnyUp, a checkpoint belongs to tokens
 of one length, and every pixel looks at all tokens.
 
-Source: Couairon et al., JAFAR: Jack up Any Feature at Any Resolution, 2025 (PaulCouairon/JAFAR,
-Apache-2.0).
+Source: Couairon et al., JAFAR: Jack up Any Feature at Any Resolution, 2025,
+doi:10.48550/arXiv.2506.11136 (PaulCouairon/JAFAR, Apache-2.0).
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,8 @@ from torch import Tensor, nn
 from mapsr.errors import ConfigError, WeightsError, require_choice, require_range
 from mapsr.settings import choice
 from mapsr.upsample.anyup import GROUPS, HEADS, MEAN, STD, WIDTH, Rope
-from mapsr.upsample.globally import GlobalOperator
+from mapsr.upsample.checkpoints import load_published, required_file
+from mapsr.upsample.global_attention import GlobalOperator
 from mapsr.upsample.operator import PixelOperator
 from mapsr.upsample.strips import Rows
 from mapsr.upsample.upsampler import Upsampler
@@ -41,9 +42,12 @@ class JafarSettings:
     """Attention upsampling with a checkpoint that was trained for the encoder."""
 
     weights: str = "jafar_dinov2_vitb14"
-    """Which published weights these are: "jafar_dinov2_vits14", "..._vits14_reg", "..._vitb14"."""
+    """Which published weights these are: "jafar_dinov2_vits14", "jafar_dinov2_vits14_reg" or
+    "jafar_dinov2_vitb14". Take the one that is called like the encoder: a checkpoint works only
+    with the encoder that it was trained for."""
     checkpoint: str | None = None
-    """Path of the weight file; the publisher gives no hash, so that nothing is downloaded."""
+    """Path of the weight file, always needed: the publisher gives no hash, so nothing is
+    downloaded."""
     dim: int = 768
     """Length of the encoder's tokens: 384 for ViT-S, 768 for ViT-B, 1024 for ViT-L."""
 
@@ -58,25 +62,11 @@ class JafarSettings:
             WeightsError: ``checkpoint`` is unset or names no file.
             WeightsError: the file is damaged, of another architecture or for another ``dim``.
         """
-        path = self._path()
+        path = required_file(self.checkpoint, self.weights, PUBLISHED[self.weights], RELEASE)
         upsampler = Jafar(self.dim)
         upsampler.load(load_jafar(path), str(path))
         upsampler.weights = {"name": self.weights, "sha256": sha256_of(path)}
         return upsampler
-
-    def _path(self) -> Path:
-        if self.checkpoint is None:
-            raise WeightsError(
-                f"upsampler.checkpoint is unset, expected the file of {self.weights}: fetch "
-                f"{PUBLISHED[self.weights]} from {RELEASE} and set upsampler.checkpoint=FILE."
-            )
-        path = Path(self.checkpoint).expanduser()
-        if not path.is_file():
-            raise WeightsError(
-                f"upsampler.checkpoint is '{self.checkpoint}', which is no file; name an existing "
-                f"one, as {PUBLISHED[self.weights]} from {RELEASE}."
-            )
-        return path
 
 
 def load_jafar(path: Path) -> dict[str, Tensor]:
@@ -230,11 +220,7 @@ class Jafar(Upsampler):
                 f"{self.dim}: set upsampler.dim={stem.shape[1]}, with an encoder of that length, "
                 "or name another checkpoint."
             )
-        try:
-            self.load_state_dict(state)
-        except RuntimeError as error:
-            first = str(error).splitlines()[1].strip()
-            raise WeightsError(f"{source} is not a JAFAR checkpoint: {first}") from error
+        load_published(self, state, source, "a JAFAR")
 
     def operator(self, image: Tensor, tokens: Tensor, size: tuple[int, int]) -> PixelOperator:
         """Make the operator; peak memory about 3 x 128 floats a pixel.

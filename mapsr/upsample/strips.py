@@ -1,9 +1,9 @@
 """Pixelwise networks on large images, a strip of rows at a time.
 
 A 128-channel map of a 448 px chip has 103 MB. Run as whole-image layers, a residual block reads
-and writes it a dozen times; in strips that stay in the cache it is read and written twice, and no
-more than two maps exist. Group norms need the whole image first: their sums are taken while the
-strip is at hand.
+and writes it a dozen times; in strips that stay in the cache it is read and written a few times,
+and no more than two maps exist. Group norms need sums over the whole image before the first value
+can be normalised; they are taken of each strip as it is written.
 """
 
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Pixels of a strip on a CPU: 4096 x 128 floats are 2 MiB. A GPU takes the image whole.
-_STRIP = 4096
+# Pixels of a strip on a CPU: 1024 x 128 floats are 512 KiB. A GPU takes the image whole.
+_STRIP = 1024
 
 
 @dataclass
@@ -24,9 +24,11 @@ class Rows:
 
     Attributes:
         values: (B, H, W, C) contiguous.
+        sums: (2, B, C) float64 of the values and of their squares, None where not known.
     """
 
     values: Tensor
+    sums: Tensor | None = None
 
     @staticmethod
     def of(image: Tensor) -> "Rows":
@@ -43,8 +45,10 @@ class Rows:
         matrix = weight.flatten(1).T
         if into is None:
             into = Rows(self.values.new_empty(*self.values.shape[:3], len(weight)))
+        into.sums = into._no_sums()
         for strip in self._strips():
             into.values[:, strip] = self.values[:, strip] @ matrix
+            into._count(strip)
         return into
 
     def encode(self, encoder: nn.Sequential, into: "Rows | None" = None) -> "Rows":
@@ -54,18 +58,23 @@ class Rows:
             rows.residual(block)
         return rows
 
-    def rotate(self, rows: tuple[Tensor, Tensor], columns: tuple[Tensor, Tensor]) -> None:
+    def rotate(
+        self, rows: tuple[Tensor, Tensor], columns: tuple[Tensor, Tensor], *, heads: int = 1
+    ) -> None:
         """Apply rotary positions in place: x cos(a + b) + turned(x) sin(a + b).
 
         Args:
-            rows: cosine and sine of the row angles a, (H, 1, C).
-            columns: cosine and sine of the column angles b, (1, W, C).
+            rows: cosine and sine of the row angles a, (H, 1, C / heads).
+            columns: cosine and sine of the column angles b, (1, W, C / heads).
+            heads: how many parts of the channels are turned alike, each in itself.
         """
-        half = self.values.shape[3] // 2
+        self.sums = None
+        half = self.values.shape[3] // heads // 2
+        cos_b, sin_b = (table[:, :, None] for table in columns)
         for strip in self._strips():
-            x = self.values[:, strip]
-            (cos_a, sin_a), (cos_b, sin_b) = (rows[0][strip], rows[1][strip]), columns
-            turned = torch.cat([-x[..., half:], x[..., :half]], dim=3)
+            x = self.values[:, strip].unflatten(3, (heads, -1))
+            cos_a, sin_a = (table[strip, :, None] for table in rows)
+            turned = torch.cat([-x[..., half:], x[..., :half]], dim=4)
             x.mul_(cos_a * cos_b - sin_a * sin_b)
             x.add_(turned.mul_(sin_a * cos_b + cos_a * sin_b))
 
@@ -74,8 +83,10 @@ class Rows:
         norm, _, first, other, _, second = cast(Any, layer.block)
         inner = self._through(norm, first)
         matrix = second.weight.flatten(1).T.expand(len(self.values), -1, -1)
+        self.sums = self._no_sums()
         for strip, active in inner._activated(other):
             _pixels(self.values[:, strip]).baddbmm_(_pixels(active), matrix)
+            self._count(strip)
 
     def residual_pooled(self, layer: nn.Module, grid: tuple[int, int]) -> Tensor:
         """Apply a residual block and average to a grid, (B, C, h, w).
@@ -83,15 +94,60 @@ class Rows:
         The block's last convolution is linear, so it runs after the average.
         """
         norm, _, first, other, _, second = cast(Any, layer.block)
-        mean = _Pool(self, grid)
-        for strip in self._strips():
-            mean.add(strip, self.values[:, strip])
+        mean = self.pooled(grid)
         inner = self._through(norm, first)
         active = _Pool(self, grid)
         for strip, some in inner._activated(other):
             active.add(strip, some)
-        pooled: Tensor = mean.total + active.total @ second.weight.flatten(1).T
-        return pooled.permute(0, 3, 1, 2)
+        pooled: Tensor = mean + F.conv2d(active.total.permute(0, 3, 1, 2), second.weight)
+        return pooled
+
+    def pooled(self, grid: tuple[int, int]) -> Tensor:
+        """Average to a grid, (B, C, h, w)."""
+        mean = _Pool(self, grid)
+        for strip in self._strips():
+            mean.add(strip, self.values[:, strip])
+        return mean.total.permute(0, 3, 1, 2)
+
+    def convolved(
+        self,
+        convolution: nn.Conv2d,
+        norm: nn.GroupNorm | None = None,
+        into: "Rows | None" = None,
+    ) -> "Rows":
+        """Apply a convolution, edges reflected, to the rows or to SiLU(norm(rows)).
+
+        Args:
+            convolution: 1 x 1 or 3 x 3, with bias.
+            norm: of the input; None: the rows are taken as they are.
+            into: takes the result, not these rows themselves; None: new memory.
+        """
+        reach = convolution.kernel_size[0] // 2
+        if into is None:
+            channels = convolution.out_channels
+            into = Rows(self.values.new_empty(*self.values.shape[:3], channels))
+        affine = None if norm is None else self._affine(norm)
+        into.sums = into._no_sums()
+        for strip in self._strips():
+            x = self._around(strip, reach)
+            if affine is not None:
+                x = F.silu(torch.addcmul(affine[1], x, affine[0]), inplace=True)
+            plane = F.conv2d(x.permute(0, 3, 1, 2), convolution.weight, convolution.bias)
+            into.values[:, strip] = plane.permute(0, 2, 3, 1)
+            into._count(strip)
+        return into
+
+    def _around(self, strip: slice, reach: int) -> Tensor:
+        """A strip and ``reach`` pixels around it, the image reflected at its edges."""
+        if not reach:
+            return self.values[:, strip]
+        height, width = self.size
+        row = torch.arange(strip.start - reach, strip.stop + reach).abs()
+        row = torch.minimum(row, 2 * (height - 1) - row)
+        column = torch.arange(-reach, width + reach).abs()
+        column = torch.minimum(column, 2 * (width - 1) - column)
+        device = self.values.device
+        return self.values.index_select(1, row.to(device)).index_select(2, column.to(device))
 
     def convolve(self, weight: Tensor) -> None:
         """Apply a 3 x 3 convolution with zero padding in place, weight (C, C, 3, 3)."""
@@ -107,9 +163,10 @@ class Rows:
 
     def _through(self, norm: nn.GroupNorm, convolution: nn.Conv2d) -> "Rows":
         matrix = convolution.weight.flatten(1).T.expand(len(self.values), -1, -1)
-        inner = Rows(torch.empty_like(self.values))
+        inner = Rows(torch.empty_like(self.values), self._no_sums())
         for strip, active in self._activated(norm):
             torch.bmm(_pixels(active), matrix, out=_pixels(inner.values[:, strip]))
+            inner._count(strip)
         return inner
 
     def _activated(self, norm: nn.GroupNorm) -> Iterator[tuple[slice, Tensor]]:
@@ -119,14 +176,15 @@ class Rows:
 
     def _affine(self, norm: nn.GroupNorm) -> tuple[Tensor, Tensor]:
         """Write a group norm as x gain + shift, (B, 1, 1, C) each."""
-        batch, height, width, channels = self.values.shape
-        sums = self.values.new_zeros(2, batch, channels, dtype=torch.float64)
-        for strip in self._strips():
-            x = self.values[:, strip]
-            sums[0] += x.sum((1, 2))
-            sums[1] += x.square().sum((1, 2))
+        height, width, channels = self.values.shape[1:]
+        if self.sums is None:
+            self.sums = self._no_sums()
+            for strip in self._strips():
+                self._count(strip)
         size = height * width * channels // norm.num_groups
-        mean, square = sums.unflatten(2, (norm.num_groups, -1)).sum(3) / size  # (B, groups) each
+        mean, square = (
+            self.sums.unflatten(2, (norm.num_groups, -1)).sum(3) / size
+        )  # (B, groups) each
         scale = ((square - mean.square()).clamp_min(0) + norm.eps).rsqrt()
         each = channels // norm.num_groups
         gain = scale.repeat_interleave(each, 1) * norm.weight
@@ -135,6 +193,17 @@ class Rows:
             gain[:, None, None].to(self.values.dtype),
             shift[:, None, None].to(self.values.dtype),
         )
+
+    def _no_sums(self) -> Tensor:
+        batch, _, _, channels = self.values.shape
+        return self.values.new_zeros(2, batch, channels, dtype=torch.float64)
+
+    def _count(self, strip: slice) -> None:
+        """Add a strip, which is still in the cache, to the sums."""
+        assert self.sums is not None, "sums begin at zero"
+        x = _pixels(self.values[:, strip])
+        self.sums[0] += x.sum(1)
+        self.sums[1] += x.square().sum(1)
 
     def _strips(self) -> Iterator[slice]:
         batch, height, width, _ = self.values.shape

@@ -37,7 +37,10 @@ class Upsampler(nn.Module, ABC):
             ConfigError: image and tokens are not of one batch.
         """
         if len(image) != len(tokens):
-            raise ConfigError(f"{len(image)} image(s), but tokens of {len(tokens)}.")
+            raise ConfigError(
+                f"got a batch of {len(image)} image(s) but tokens of {len(tokens)}, expected both "
+                "of the same images: encode and upsample the same batch."
+            )
         return self.operator(image, tokens, size or (image.shape[2], image.shape[3]))
 
     @abstractmethod

@@ -4,9 +4,10 @@ import torch.nn.functional as F
 from stand_ins import dense, normal, random_anyup, uniform
 
 from mapsr.errors import ConfigError, WeightsError
-from mapsr.upsample import AnyUp, AnyUpSettings, anyup, strips
-from mapsr.upsample.anyup import FeatureUnification, window
+from mapsr.upsample import AnyUp, AnyUpSettings, anyup, strips, unification
+from mapsr.upsample.anyup import window
 from mapsr.upsample.dense import dense_anyup
+from mapsr.upsample.unification import FeatureUnification
 
 # image, tokens, output: odd, H != W, output smaller and larger than the image, one pixel per token
 CASES = [
@@ -189,7 +190,7 @@ def slow_unification(tokens, basis):
 
 @pytest.mark.parametrize("channels", [128, 256, 6, 130])
 def test_feature_unification_views_responses_as_published(channels):
-    module = FeatureUnification()
+    module = FeatureUnification(128)
     basis = normal(53, 128, 1, 5, 5)
     module.basis.data.copy_(basis)
     tokens = normal(54, 2, channels, 3, 4)
@@ -197,11 +198,11 @@ def test_feature_unification_views_responses_as_published(channels):
     torch.testing.assert_close(ours, slow_unification(tokens, basis), rtol=1e-4, atol=1e-6)
 
 
-def test_feature_unification_in_bands_equals_whole(monkeypatch):
-    module = FeatureUnification().requires_grad_(False)
+def test_feature_unification_in_parts_equals_whole(monkeypatch):
+    module = FeatureUnification(128).requires_grad_(False)
     tokens = normal(55, 2, 7, 9, 4)
     whole = module(tokens)
-    monkeypatch.setattr(anyup, "_LOGITS", 2 * 7 * 128 * 4 * 2)
+    monkeypatch.setattr(unification, "_RESPONSES", 3 * 7 * 128)
     torch.testing.assert_close(module(tokens), whole)
 
 
@@ -220,4 +221,5 @@ def test_the_public_checkpoints_give_the_published_output(shared, case):
     operator = network(image, tokens, tuple(expected.shape[1:]))
     ours = operator.apply(tokens.flatten(2).transpose(1, 2))[0]
     largest = float(expected.abs().max())
-    torch.testing.assert_close(ours, expected, rtol=0, atol=1e-5 * largest)
+    # in case a the published float32 output is 1.06e-5 away from the same network in float64
+    torch.testing.assert_close(ours, expected, rtol=0, atol=2e-5 * largest)

@@ -55,5 +55,5 @@ def test_another_size_than_the_images_may_be_asked_for(upsampler):
 
 
 def test_images_and_tokens_of_different_batches_are_refused():
-    with pytest.raises(ConfigError, match=r"2 image\(s\), but tokens of 3"):
+    with pytest.raises(ConfigError, match=r"batch of 2 image\(s\) but tokens of 3"):
         Nearest()(torch.zeros(2, 3, 4, 4), torch.zeros(3, 5, 2, 2))

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from stand_ins import dense, normal, uniform, with_random_weights
 
 from mapsr.errors import ConfigError, WeightsError
-from mapsr.upsample import GlobalOperator, Jafar, JafarSettings, globally, strips
+from mapsr.upsample import GlobalOperator, Jafar, JafarSettings, global_attention, strips
 
 DIM = 10
 # image, tokens, output: odd, H != W, output smaller and larger than the image, one token in all
@@ -60,7 +60,7 @@ def rotated(network, x):
 def test_strips_and_blocks_equal_the_published_way(network, monkeypatch, size, grid, output, small):
     if small:
         monkeypatch.setattr(strips, "_STRIP", 50)
-        monkeypatch.setattr(globally, "_BLOCK", 100)
+        monkeypatch.setattr(global_attention, "_BLOCK", 100)
     image, tokens = inputs(81, size, grid)
     ours = dense(network(image, tokens, output))
     expected = dense_jafar(network, image, tokens, output or size)
@@ -233,7 +233,7 @@ def test_without_a_checkpoint_it_is_told_where_to_get_one():
 
 
 def test_a_checkpoint_that_is_no_file_is_refused(tmp_path):
-    with pytest.raises(WeightsError, match=r"checkpoint is '.*gone\.pth', which is no file"):
+    with pytest.raises(WeightsError, match=r"checkpoint is '.*gone\.pth', which is not a file"):
         JafarSettings(checkpoint=str(tmp_path / "gone.pth")).build()
 
 

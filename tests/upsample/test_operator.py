@@ -2,8 +2,7 @@ import pytest
 import torch
 from stand_ins import dense, normal, random_anyup, random_operator, uniform
 
-from mapsr.upsample import Bilateral, BilateralSettings, Bilinear, LocalOperator, Nearest
-from mapsr.upsample import operator as operator_module
+from mapsr.upsample import Bilateral, BilateralSettings, Bilinear, LocalOperator, Nearest, local
 
 SIZE, GRID = (13, 22), (3, 5)
 UPSAMPLERS = {
@@ -25,7 +24,7 @@ def made(request):
 @pytest.fixture(params=[1 << 20, 300])
 def chunk(request, monkeypatch):
     """As one chunk and as many."""
-    monkeypatch.setattr(operator_module, "_CHUNK", request.param)
+    monkeypatch.setattr(local, "_CHUNK", request.param)
 
 
 WAYS = ["_squares", "_squares_by_window", "_squares_by_pair"]

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mapsr.upsample.operator import OneMatrix
+
 # Elements of a block's logits, pixels x tokens of one head: 4 MiB in float32 stay in a CPU's
 # cache; a GPU wants more at once.
 _BLOCK = 1 << 20
@@ -13,11 +15,11 @@ _BLOCK_GPU = 16 << 20
 
 
 @dataclass(frozen=True)
-class GlobalOperator:
+class GlobalOperator(OneMatrix):
     """An operator whose pixels look at all tokens: A = mean over heads of softmax(Q K').
 
-    A pixel's row of A is made when it is needed and dropped again, so each call takes the whole
-    attention anew.
+    A pixel's row of A is made when it is needed and dropped again, so each call computes the whole
+    attention again.
 
     Memory: 4 B (H W + h w) heads d bytes in float32; with 4 heads of 32 on a chip of 448 px with
     32 x 32 tokens 103 MB, where A has 822 MB. A call adds a block of at most 2^20 weights (2^24
@@ -74,8 +76,8 @@ class GlobalOperator:
     ) -> Tensor:
         """S diag(weights) A V, (B, count, C); see `PixelOperator.pool`.
 
-        Pixels come in the order of their sets, so that a block has few of them: the rows of A are
-        summed over a set before values are carried. Pixels of no set cost nothing.
+        Pixels are taken in the order of their sets, so that a block has few sets: the rows of A
+        are summed over a set before values are carried. Pixels of no set cost nothing.
         """
         pooled = values.new_zeros(len(values), count, values.shape[2], dtype=torch.float64)
         for image, label in enumerate(labels.flatten(1)):
