@@ -15,7 +15,9 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.warp import transform, transform_bounds
 
 from mapsr.errors import RasterError
-from mapsr.geo.grids import Grid, open_raster, reading
+from mapsr.geo.drivers import reading
+from mapsr.geo.grids import Grid
+from mapsr.geo.opening import open_raster
 from mapsr.geo.rasters import read_codes, read_raw
 from mapsr.geo.windows import Window
 
