@@ -10,6 +10,7 @@ from mapsr.geo.readers import (
     image_info,
     read_tags,
 )
+from mapsr.geo.sources import is_side_file_name, side_files, source_files
 from mapsr.geo.windows import Window
 from mapsr.geo.writing import (
     WindowWriter,
@@ -29,12 +30,15 @@ __all__ = [
     "band_count",
     "block_cache",
     "image_info",
+    "is_side_file_name",
     "overlap",
     "read_codes",
     "read_grid",
     "read_image",
     "read_tags",
     "read_values",
+    "side_files",
+    "source_files",
     "window_writer",
     "write_cog",
     "write_label_sides",

@@ -55,11 +55,26 @@ class Grid:
         x1, y1 = x0 + self.transform.a * self.width, y0 + self.transform.e * self.height
         return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
 
+    @property
+    def turns(self) -> tuple[float, ...]:
+        """What to add to longitudes to find the parts of the grid beyond 180 degrees as well."""
+        if not self.crs.is_geographic:
+            return ()
+        turn = 2 * math.pi / self.crs.units_factor[1]
+        left, _, right, _ = self.bounds
+        return (*([-turn] if right > turn / 2 else []), *([turn] if left < -turn / 2 else []))
+
     def crop(self, window: Window) -> "Grid":
         """Return the grid of the pixels in ``window``, which may reach over the edge."""
         a, b, x, d, e, y = self.transform[:6]
         transform = Affine(a, b, x + a * window.col, d, e, y + e * window.row)
         return Grid(self.crs, transform, window.height, window.width)
+
+
+def crs_name(crs: CRS) -> str:
+    """A reference system in a word: its EPSG code, else the name in its definition."""
+    code = crs.to_epsg()
+    return f"EPSG:{code}" if code else str(crs.wkt.split('"')[1])
 
 
 def grid_of(dataset: rasterio.DatasetReader, path: Path) -> Grid:
@@ -138,11 +153,13 @@ def read_grid(path: Path) -> Grid:
     """Return the grid of a raster.
 
     Raises:
-        RasterError: the file can't be read, has no place or CRS, or its pixels are rotated or
-            sheared.
+        RasterError: the file can't be read, has no place or CRS, its pixels are rotated or
+            sheared, or there are more of them than in any image.
     """
     with open_raster(path) as dataset:
-        return grid_of(dataset, path)
+        grid = grid_of(dataset, path)
+    require_size(grid, path)
+    return grid
 
 
 def overlap(path: Path, grid: Grid) -> float:

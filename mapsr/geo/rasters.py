@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import rasterio
+from affine import Affine
 from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.vrt import WarpedVRT
@@ -154,19 +155,11 @@ def read_codes(path: Path, grid: Grid, window: Window) -> NDArray[np.int32]:
             part = _raster_window(window)
             values = dataset.read(1, window=part)
             return _whole_codes(values, dataset.read_masks(1, window=part) > 0, path)
-        small = dataset.dtypes[0] in ("uint8", "uint16")  # all of its values fit beside MASKED
-        with WarpedVRT(
-            dataset,
-            crs=grid.crs,
-            transform=grid.transform,
-            height=grid.height,
-            width=grid.width,
-            resampling=Resampling.nearest,
-            dtype="int32" if small else "float64",
-            nodata=MASKED if small else np.nan,
-        ) as warped:
-            values = _read_by_blocks(warped, window)
-    return _whole_codes(values, values != MASKED if small else ~np.isnan(values), path)
+        codes = _warped_codes(dataset, path, grid, window, 0.0)
+        for turn in grid_of(dataset, path).turns:
+            rest = _warped_codes(dataset, path, grid, window, turn)
+            codes = np.where(codes == MASKED, rest, codes)
+        return codes
 
 
 def _raster_window(window: Window) -> RasterWindow:
@@ -197,6 +190,26 @@ def _require_nodata(dataset: rasterio.DatasetReader, path: Path) -> None:
             "values can't take, expected a whole number: correct it with gdal_edit.py -a_nodata, "
             "or remove it with gdal_edit.py -unsetnodata."
         )
+
+
+def _warped_codes(
+    dataset: rasterio.DatasetReader, path: Path, grid: Grid, window: Window, turn: float
+) -> NDArray[np.int32]:
+    """Return codes on another grid, of a raster that lies ``turn`` farther east than it says."""
+    small = dataset.dtypes[0] in ("uint8", "uint16")  # all of its values fit beside MASKED
+    with WarpedVRT(
+        dataset,
+        crs=grid.crs,
+        transform=grid.transform,
+        height=grid.height,
+        width=grid.width,
+        resampling=Resampling.nearest,
+        dtype="int32" if small else "float64",
+        nodata=MASKED if small else np.nan,
+        **({"src_transform": Affine.translation(turn, 0) @ dataset.transform} if turn else {}),
+    ) as warped:
+        values = _read_by_blocks(warped, window)
+    return _whole_codes(values, values != MASKED if small else ~np.isnan(values), path)
 
 
 def _whole_codes(values: NDArray[Any], valid: NDArray[np.bool_], path: Path) -> NDArray[np.int32]:

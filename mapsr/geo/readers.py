@@ -12,7 +12,7 @@ from rasterio.errors import CRSError
 from rasterio.warp import transform_bounds
 
 from mapsr.errors import RasterError
-from mapsr.geo.grids import Grid, grid_of, require_size
+from mapsr.geo.grids import MOST_PX, MOST_SIDE_PX, Grid, crs_name, grid_of, require_size
 from mapsr.geo.opening import Handles, open_raster
 from mapsr.geo.rasters import read_open_image
 from mapsr.geo.sources import source_files
@@ -21,6 +21,10 @@ from mapsr.geo.windows import Window
 
 _ALIGNED_PX = 1e-3
 """Pixels that the grids of two images may be apart and still count as one."""
+_SPARSE_PX = 1 << 36
+"""Pixels of a mosaic that may be empty whatever it holds: 262 km squared at 1 m."""
+_COVERED = 1e-3
+"""Part of a larger mosaic that its images must cover."""
 
 
 @dataclass(frozen=True)
@@ -193,6 +197,8 @@ def common_grid(infos: Sequence[ImageInfo]) -> Grid:
 
     Raises:
         RasterError: an image can't be projected to that CRS.
+        RasterError: the grid would be larger than any image, or large and almost empty: the message
+            names the image that lies farthest from the others.
     """
     crs, _ = Counter(info.grid.crs for info in infos).most_common(1)[0]
     first = next(info.grid for info in infos if info.grid.crs == crs)
@@ -201,7 +207,28 @@ def common_grid(infos: Sequence[ImageInfo]) -> Grid:
     top, left = min(place.row for place in places), min(place.col for place in places)
     bottom = max(place.row + place.height for place in places)
     right = max(place.col + place.width for place in places)
-    return first.crop(Window(top, left, bottom - top, right - left))
+    whole = first.crop(Window(top, left, bottom - top, right - left))
+    _require_near(infos, places, whole)
+    return whole
+
+
+def _require_near(infos: Sequence[ImageInfo], places: Sequence[Window], whole: Grid) -> None:
+    """Refuse a mosaic that a wrong place of one image makes huge."""
+    covered = sum(place.area for place in places)
+    empty = whole.window.area > _SPARSE_PX and covered < _COVERED * whole.window.area
+    beyond = max(whole.height, whole.width) > MOST_SIDE_PX or whole.window.area > MOST_PX
+    if len(infos) == 1 or not (empty or beyond):
+        return
+    centres = np.array([(p.row + p.height / 2, p.col + p.width / 2) for p in places])
+    others = [np.median(np.delete(centres, index, 0), axis=0) for index in range(len(infos))]
+    away = np.abs(centres - others).max(axis=1)
+    far = int(away.argmax())
+    raise RasterError(
+        f"{infos[far].path} lies {away[far]:.0f} pixels from the middle of the other "
+        f"{len(infos) - 1}, so that the mosaic would be {whole.height} x {whole.width} pixels, "
+        f"{covered / whole.window.area:.1g} of them covered: correct its reference system "
+        f"({crs_name(infos[far].grid.crs)}) with gdal_edit.py -a_srs EPSG:CODE, or map it alone."
+    )
 
 
 def _place(grid: Grid, onto: Grid, path: Path, *, cut: bool = True) -> Window:
