@@ -10,13 +10,13 @@ from mapsr.geo.readers import (
     image_info,
     read_tags,
 )
+from mapsr.geo.sidecars import clear_sidecars, write_label_sides, write_sidecars
 from mapsr.geo.sources import is_side_file_name, side_files, source_files
 from mapsr.geo.windows import Window
 from mapsr.geo.writing import (
     WindowWriter,
     window_writer,
     write_cog,
-    write_label_sides,
     write_raster,
 )
 
@@ -29,6 +29,7 @@ __all__ = [
     "WindowWriter",
     "band_count",
     "block_cache",
+    "clear_sidecars",
     "image_info",
     "is_side_file_name",
     "overlap",
@@ -43,4 +44,5 @@ __all__ = [
     "write_cog",
     "write_label_sides",
     "write_raster",
+    "write_sidecars",
 ]
