@@ -38,6 +38,7 @@ ROOMS = {
     },
 }
 OPEN = {"errors", "settings", "files", "folders", "findings", "progress", "quiet", "weights"}
+OPEN |= {"checkpoints", "published", "trust"}
 TENSOR_ROOMS = {"features", "upsample", "prompts", "refine", "networks"}
 
 

@@ -86,6 +86,8 @@ class Pool:
         """
         dataset = self._take(owner, path)
         try:
+            if dataset is None:
+                dataset = open_dataset(path)
             yield dataset
         finally:
             self._give(owner, path, dataset)
@@ -105,7 +107,8 @@ class Pool:
         self._idle, self._lent, self._lock = OrderedDict(), 0, threading.Lock()
         self._changed = threading.Condition(self._lock)
 
-    def _take(self, owner: int, path: Path) -> rasterio.DatasetReader:
+    def _take(self, owner: int, path: Path) -> rasterio.DatasetReader | None:
+        """Take the place of an open raster in the pool, or a free one for the caller to fill."""
         most = files_allowed() if self._most is None else self._most
         with self._changed:
             self._close_gone()
@@ -120,18 +123,14 @@ class Pool:
             old = [self._idle.popitem(last=False)[1] for _ in range(spare)]
         for dataset in old:
             dataset.close()
-        try:
-            return open_dataset(path)
-        except BaseException:
-            with self._changed:
-                self._lent -= 1
-                self._changed.notify()
-            raise
+        return None
 
-    def _give(self, owner: int, path: Path, dataset: rasterio.DatasetReader) -> None:
+    def _give(self, owner: int, path: Path, dataset: rasterio.DatasetReader | None) -> None:
+        """Give a place back, with the raster that was opened in it, if any."""
         with self._changed:
             self._lent -= 1
-            self._idle[owner, path, next(self._numbers)] = dataset
+            if dataset is not None:
+                self._idle[owner, path, next(self._numbers)] = dataset
             self._close_gone()
             self._changed.notify()
 
