@@ -91,7 +91,7 @@ def find_scenes(settings: GeoTiffSettings) -> Scenes:
     """Find the scenes of a data set, sorted by the path of their image.
 
     Raises:
-        DataError: root is no folder; no image is found; a scene has no or several files for a
+        DataError: root is not a folder; no image is found; a scene has no or several files for a
             pattern; two scenes have the same name; the table is missing or malformed; or ``fit``
             or ``score`` selects no scene.
     """

@@ -21,6 +21,8 @@ _SUBDATASET = re.compile(
     r"(?:NETCDF|HDF5|HDF5Image|GPKG|GTIFF_DIR:\d+|NITF_IM:\d+):\"?(.+?)\"?(?::[^/\\]*)?",
     re.IGNORECASE,
 )
+_BESIDE = ":::BASE:::"
+"""How a .aux.xml says that a name is relative to its raster."""
 _STATISTICS = {"pamdataset", "pamrasterband", "metadata", "mdi", "histograms", "histitem"}
 
 
@@ -51,18 +53,24 @@ def source_files(path: Path) -> tuple[Path, ...]:
 
 
 def check_sources(path: Path) -> None:
-    """Check what a VRT refers to, before GDAL opens any of it; other files pass.
+    """Check what a raster refers to, before GDAL opens any of it: GDAL would by any driver.
+
+    Those are sources of VRTs, and overviews and masks beside any raster.
 
     Raises:
         RasterError: see ``source_files``.
     """
-    if _is_vrt(path):
-        state = path.stat()
-        _checked(path.resolve(), state.st_mtime_ns, state.st_size, is_offline())
+    sides = tuple(side_files(path))
+    if sides or _is_vrt(path):
+        with reading(path):
+            state = path.stat()
+        _checked(path.absolute(), state.st_mtime_ns, state.st_size, sides, is_offline())
 
 
 @functools.lru_cache(maxsize=256)
-def _checked(path: Path, _modified: int, _size: int, _offline: bool) -> None:
+def _checked(
+    path: Path, _modified: int, _size: int, _sides: tuple[Path, ...], _offline: bool
+) -> None:
     for _ in _walk(path, (), set()):
         pass
 
@@ -99,10 +107,13 @@ def _exists(path: Path) -> bool:
 def _walk(path: Path, above: tuple[Path, ...], seen: set[Path]) -> Iterator[Path]:
     """The files of a raster, and of all that it refers to; those in ``seen`` are not repeated."""
     yield path
-    yield from side_files(path)
-    if not _is_vrt(path):
-        return
+    sides = side_files(path)
+    yield from sides
     real = path.resolve()
+    named = [one for side in sides for one in _refers(side)]
+    named += _named(path) if _is_vrt(path) else []
+    if not named:
+        return
     if real in above:
         raise RasterError(
             f"{shown(path)} refers to itself, through {shown(above[-1])}: expected a VRT whose "
@@ -113,7 +124,7 @@ def _walk(path: Path, above: tuple[Path, ...], seen: set[Path]) -> Iterator[Path
             f"{shown(path)} is a VRT {_DEPTH} VRTs deep in {shown(above[0])}, expected fewer: make "
             "one VRT of the rasters themselves."
         )
-    for name, relative in dict.fromkeys(_named(path)):
+    for name, relative in dict.fromkeys(named):
         source = _local(name, real.parent if relative else Path(), path)
         if source is None:
             continue
@@ -124,7 +135,7 @@ def _walk(path: Path, above: tuple[Path, ...], seen: set[Path]) -> Iterator[Path
 
 
 def _require_source(source: Path, vrt: Path) -> None:
-    """Check that a source of a VRT is there and of a kind that is opened."""
+    """Check that a source of a raster is there and of a kind that is opened."""
     try:
         require_file(source)
         # opened by GDAL itself, which does not know the limits of open_allowed
@@ -148,6 +159,26 @@ def _named(vrt: Path) -> Iterator[tuple[str, bool]]:
         if element.tag.lower() in ("sourcefilename", "sourcedataset"):
             marks = {key.lower(): value for key, value in element.attrib.items()}
             yield (element.text or "").strip(), marks.get("relativetovrt", "0").strip() == "1"
+
+
+def _refers(side: Path) -> Iterator[tuple[str, bool]]:
+    """What a side file refers to: itself, where it describes a raster; overviews that it names."""
+    if side.suffix.lower() in (".ovr", ".msk") and _head(side).lstrip()[:1] in (b"<", b"{"):
+        yield str(side), False
+    if not side.name.lower().endswith(".aux.xml"):
+        return
+    for element in _elements(side):
+        if element.tag.lower() == "mdi" and element.get("key") == "OVERVIEW_FILE":
+            name = (element.text or "").strip()
+            yield name.removeprefix(_BESIDE), name.startswith(_BESIDE)
+
+
+def _elements(aux: Path) -> list[ElementTree.Element]:
+    """The elements of a .aux.xml; none where it is not XML, which GDAL passes over, too."""
+    try:
+        return list(ElementTree.parse(aux).getroot().iter())
+    except (ElementTree.ParseError, OSError):
+        return []
 
 
 def _local(name: str, folder: Path, vrt: Path) -> Path | None:
@@ -183,10 +214,7 @@ def _only_statistics(path: Path) -> bool:
     """Tell whether a file is a .aux.xml of statistics: viewers write them, and no pixel changes."""
     if not path.name.lower().endswith(".aux.xml"):
         return False
-    try:
-        elements = list(ElementTree.parse(path).getroot().iter())
-    except (ElementTree.ParseError, OSError):
-        return False
+    elements = _elements(path)
     tags = {element.tag.lower() for element in elements}
     keys = {element.get("key", "") for element in elements if element.tag.lower() == "mdi"}
     histogram = "histitem" in tags

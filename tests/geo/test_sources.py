@@ -57,7 +57,7 @@ def test_a_side_file_that_moves_the_image_was_not_listed(tmp_path, side, through
         path = vrt(tmp_path / "a.vrt", "leaf.tif")
     before = names(path)
     moved = "<PAMDataset><GeoTransform>9, 1, 0, 9, 0, -1</GeoTransform></PAMDataset>"
-    (tmp_path / side).write_text(moved)
+    (tmp_path / side).write_text(moved if side.endswith(".xml") else "1 0 0 -1 9 9")
     assert set(names(path)) - set(before) == {side}
 
 
@@ -152,3 +152,24 @@ def test_sources_in_archives_and_subdatasets_are_files(tmp_path):
     assert names(vrt(tmp_path / "d.vrt", f"GTIFF_DIR:1:{path}", relative=0)) == ["a.tif", "d.vrt"]
     with pytest.raises(RasterError, match=r"Can't read .*none\.zip"):
         source_files(vrt(tmp_path / "z.vrt", f"/vsizip/{tmp_path}/none.zip/a.tif", relative=0))
+
+
+@pytest.mark.parametrize("side", ["a.tif.ovr", "a.tif.msk"])
+def test_a_service_described_beside_a_raster_is_not_opened(tmp_path, side):
+    path = raster(tmp_path / "a.tif")
+    (tmp_path / side).write_text(WMS)
+    for read in (image_info, lambda path: read_codes(path, GRID, GRID.window)):
+        with pytest.raises(RasterError, match=rf"a\.tif has a source .*{side}: .*not recognized"):
+            read(path)
+
+
+def test_overviews_that_a_side_file_names_are_sources(tmp_path, monkeypatch):
+    monkeypatch.setenv("MAPSR_OFFLINE", "1")
+    path, aux = raster(tmp_path / "a.tif"), tmp_path / "a.tif.aux.xml"
+    text = '<PAMDataset><Metadata domain="OVERVIEWS"><MDI key="OVERVIEW_FILE">{}</MDI></Metadata>'
+    aux.write_text(text.format(":::BASE:::b.tif") + "</PAMDataset>")
+    raster(tmp_path / "b.tif")
+    assert names(path) == ["a.tif", "a.tif.aux.xml", "b.tif"]
+    aux.write_text(text.format("/vsicurl/http://127.0.0.1:9/b.tif") + "</PAMDataset>")
+    with pytest.raises(RasterError, match=r"a\.tif reads '/vsicurl.*the network is not to be"):
+        read_codes(path, GRID, GRID.window)
