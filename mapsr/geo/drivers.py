@@ -41,6 +41,9 @@ _SYSTEM = {
     errno.EDQUOT: "make room on the disk",
 }
 """Errors of the operating system that say nothing of a file's content, and what helps."""
+_SERVICES = (b"<GDAL_WMS", b"<GDAL_WMTS", b"<WMS_Tile_Service", b"<TiledWMS", b"<WCS_GDAL")
+"""What descriptions of services begin with; no driver of ``DRIVERS`` would open them."""
+_HEAD = 1024
 _ABSENT = (None, errno.ENOENT, errno.ENOTDIR)
 
 
@@ -146,8 +149,16 @@ def open_allowed(path: Path, pool_files: int | None = None) -> rasterio.DatasetR
         pool_files: how many sources GDAL may keep open for all VRTs together; None: its default.
 
     Raises:
-        RasterError: see ``reading``; or it holds no layer of its own, only subdatasets.
+        RasterError: see ``reading``; it describes a service; or it holds no layer of its own, only
+            subdatasets.
     """
+    with reading(path), path.open("rb") as file:
+        head = file.read(_HEAD)
+    if any(mark in head for mark in _SERVICES):
+        raise RasterError(
+            f"{shown(path)} describes a service on the network, expected a file that holds pixels: "
+            "save the area that you need with gdal_translate -projwin, and name that."
+        )
     options = {} if pool_files is None else {"GDAL_MAX_DATASET_POOL_SIZE": str(pool_files)}
     with reading(path), FILTERS, warnings.catch_warnings(), rasterio.Env(**options):
         # a raster without a place is refused by its grid, in our words

@@ -140,6 +140,8 @@ def write_cog(
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn every failure of GDAL or of the system in the block into a RasterError."""
+    if "\0" in str(path):  # GDAL would take what is before it for the path
+        raise RasterError(f"Can't write {str(path)!a}: a path can't hold NUL; choose another.")
     try:
         yield
     except (RasterioError, CPLE_BaseError, OSError, UnicodeError) as error:

@@ -91,6 +91,12 @@ def test_a_raster_that_replaces_one_was_where_the_old_one_lay(tmp_path):
         assert dataset.transform == GRID.transform
 
 
+def test_a_path_with_nul_was_cut_there(tmp_path):
+    with pytest.raises(RasterError, match=r"Can't write '.*m\\x00\.tif': a path can't hold NUL"):
+        write_raster(tmp_path / "m\0.tif", np.ones((6, 9), np.uint8), GRID)
+    assert names(tmp_path) == []
+
+
 def test_a_folder_that_cannot_be_made_gave_a_trace(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(RasterError, match=r"Can't write .*m\.tif: (Not a directory|File exists)"):

@@ -123,9 +123,9 @@ def test_a_description_of_a_service_is_not_opened(tmp_path, monkeypatch):
     (tmp_path / "a.tif").write_text(WMS)
     path = vrt(tmp_path / "a.vrt", "a.tif")
     for read in (image_info, source_files, lambda path: read_codes(path, GRID, GRID.window)):
-        with pytest.raises(RasterError, match=r"a\.tif: .*not recognized as being in a supported"):
+        with pytest.raises(RasterError, match=r"a\.tif describes a service"):
             read(tmp_path / "a.tif")
-        with pytest.raises(RasterError, match=r"a\.vrt has a source .*a\.tif: .*not recognized"):
+        with pytest.raises(RasterError, match=r"a\.vrt has a source .*a\.tif describes a"):
             read(path)
 
 
@@ -159,7 +159,7 @@ def test_a_service_described_beside_a_raster_is_not_opened(tmp_path, side):
     path = raster(tmp_path / "a.tif")
     (tmp_path / side).write_text(WMS)
     for read in (image_info, lambda path: read_codes(path, GRID, GRID.window)):
-        with pytest.raises(RasterError, match=rf"a\.tif has a source .*{side}: .*not recognized"):
+        with pytest.raises(RasterError, match=rf"a\.tif has a source .*{side} describes a service"):
             read(path)
 
 
@@ -173,3 +173,12 @@ def test_overviews_that_a_side_file_names_are_sources(tmp_path, monkeypatch):
     aux.write_text(text.format("/vsicurl/http://127.0.0.1:9/b.tif") + "</PAMDataset>")
     with pytest.raises(RasterError, match=r"a\.tif reads '/vsicurl.*the network is not to be"):
         read_codes(path, GRID, GRID.window)
+
+
+def test_no_other_driver_than_those_named_is_used(tmp_path):
+    """An MRF may name a source on the network; its own driver is not asked."""
+    (tmp_path / "a.tif").write_text(
+        "<MRF_META><Raster><Size x='9' y='6'/></Raster></MRF_META>"
+    )
+    with pytest.raises(RasterError, match=r"a\.tif: .*not recognized.*format such as GeoTIFF"):
+        image_info(tmp_path / "a.tif")
