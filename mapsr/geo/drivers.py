@@ -5,7 +5,7 @@ import os
 import stat
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -160,10 +160,28 @@ def open_allowed(path: Path, pool_files: int | None = None) -> rasterio.DatasetR
             "save the area that you need with gdal_translate -projwin, and name that."
         )
     options = {} if pool_files is None else {"GDAL_MAX_DATASET_POOL_SIZE": str(pool_files)}
-    with reading(path), FILTERS, warnings.catch_warnings(), rasterio.Env(**options):
+    with rasterio.Env(**options):
+        return _open(path, path, DRIVERS)
+
+
+def open_within(path: Path, name: str) -> rasterio.DatasetReader:
+    """Open a raster in an archive or container by GDAL's name of it; the caller closes it.
+
+    Args:
+        path: the archive or container, for messages.
+        name: such as ``/vsizip/a.zip/b.tif`` or ``NETCDF:a.nc:b``.
+
+    Raises:
+        RasterError: see ``open_allowed``; or it is a VRT, whose sources nobody would check there.
+    """
+    return _open(path, name, [driver for driver in DRIVERS if driver != "VRT"])
+
+
+def _open(path: Path, name: Path | str, drivers: Sequence[str]) -> rasterio.DatasetReader:
+    with reading(path), FILTERS, warnings.catch_warnings(), rasterio.Env():
         # a raster without a place is refused by its grid, in our words
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        dataset = rasterio.DatasetReader(path, driver=list(DRIVERS))
+        dataset = rasterio.DatasetReader(name, driver=list(drivers))
     if dataset.count == 0:
         inner = dataset.subdatasets
         dataset.close()

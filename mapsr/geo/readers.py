@@ -15,7 +15,7 @@ from mapsr.errors import RasterError
 from mapsr.geo.grids import MOST_PX, MOST_SIDE_PX, Grid, crs_name, grid_of, require_size
 from mapsr.geo.opening import Handles, open_raster
 from mapsr.geo.rasters import read_open_image
-from mapsr.geo.sources import source_files
+from mapsr.geo.sources import listed_files
 from mapsr.geo.warping import Pixels, read_warped, window_of
 from mapsr.geo.windows import Window
 
@@ -67,8 +67,8 @@ def image_info(path: Path) -> ImageInfo:
         height, width = dataset.block_shapes[0]
         grid = grid_of(dataset, path)
         require_size(grid, path)
-        count, dtype = dataset.count, dataset.dtypes[0]
-    return ImageInfo(path, grid, count, dtype, (height, width), source_files(path))
+        files = listed_files(path, dataset.files)
+        return ImageInfo(path, grid, dataset.count, dataset.dtypes[0], (height, width), files)
 
 
 @contextmanager

@@ -2,12 +2,12 @@
 
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from xml.etree import ElementTree
 
 from mapsr.errors import RasterError
-from mapsr.geo.drivers import open_allowed, reading, require_file, shown
+from mapsr.geo.drivers import open_allowed, open_within, reading, require_file, shown
 from mapsr.weights import is_offline
 
 _DEPTH = 16
@@ -16,7 +16,7 @@ _HEAD = 1024
 """Bytes in which GDAL looks for the mark of a VRT."""
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _REMOTE = re.compile(r"/vsi(curl|s3|gs|az|adls|oss|swift|webhdfs|hdfs)|[a-z]+:.*https?://|https?:")
-_CONTAINER = re.compile(r"/vsi(?:zip|tar|gzip|7z|rar|subfile)[^/]*/+(.*)", re.IGNORECASE)
+_ARCHIVE = re.compile(r"/vsi(?:zip|tar|gzip|7z|rar)/(.*)")
 _SUBDATASET = re.compile(
     r"(?:NETCDF|HDF5|HDF5Image|GPKG|GTIFF_DIR:\d+|NITF_IM:\d+):\"?(.+?)\"?(?::[^/\\]*)?",
     re.IGNORECASE,
@@ -45,10 +45,27 @@ def source_files(path: Path) -> tuple[Path, ...]:
             switched off.
     """
     require_file(path)
+    if _is_vrt(path):
+        return listed_files(path, ())
+    check_sources(path)
+    with open_allowed(path) as dataset:
+        return listed_files(path, dataset.files)
+
+
+def listed_files(path: Path, named: Sequence[str]) -> tuple[Path, ...]:
+    """Return ``source_files`` of a raster of which it is known already what GDAL lists.
+
+    Args:
+        path: a raster that is open.
+        named: the files that GDAL lists for it; they don't count for a VRT, whose sources are
+            followed.
+
+    Raises:
+        RasterError: see ``source_files``.
+    """
     found = dict.fromkeys(_walk(path, (), set()))
     if not _is_vrt(path):
-        with open_allowed(path) as dataset:
-            found |= dict.fromkeys(Path(name) for name in dataset.files)
+        found |= dict.fromkeys(map(Path, named))
     return tuple(file for file in found if not _only_statistics(file))
 
 
@@ -60,17 +77,16 @@ def check_sources(path: Path) -> None:
     Raises:
         RasterError: see ``source_files``.
     """
-    sides = tuple(side_files(path))
+    sides = side_files(path)
     if sides or _is_vrt(path):
         with reading(path):
-            state = path.stat()
-        _checked(path.absolute(), state.st_mtime_ns, state.st_size, sides, is_offline())
+            states = [one.stat() for one in (path, *sides)]
+        told = tuple((one.st_ino, one.st_mtime_ns, one.st_size) for one in states)
+        _checked(path.absolute(), told, is_offline())
 
 
 @functools.lru_cache(maxsize=256)
-def _checked(
-    path: Path, _modified: int, _size: int, _sides: tuple[Path, ...], _offline: bool
-) -> None:
+def _checked(path: Path, _states: tuple[tuple[int, int, int], ...], _offline: bool) -> None:
     for _ in _walk(path, (), set()):
         pass
 
@@ -125,21 +141,32 @@ def _walk(path: Path, above: tuple[Path, ...], seen: set[Path]) -> Iterator[Path
             "one VRT of the rasters themselves."
         )
     for name, relative in dict.fromkeys(named):
-        source = _local(name, real.parent if relative else Path(), path)
+        source, within = _local(name, real.parent if relative else Path(), path)
         if source is None:
             continue
-        if source not in seen or source.resolve() in (*above, real):
+        if within is not None:
+            _require_source(source, path, within)
+            yield source
+        elif source not in seen or source.resolve() in (*above, real):
             seen.add(source)
             _require_source(source, path)
             yield from _walk(source, (*above, real), seen)
 
 
-def _require_source(source: Path, vrt: Path) -> None:
-    """Check that a source of a raster is there and of a kind that is opened."""
+def _require_source(source: Path, vrt: Path, within: str | None = None) -> None:
+    """Check that a source of a raster is there and of a kind that is opened.
+
+    Args:
+        source: the file.
+        vrt: what refers to it, for the message.
+        within: GDAL's name of the raster in an archive or container; None: the file is the raster.
+    """
     try:
         require_file(source)
         # opened by GDAL itself, which does not know the limits of open_allowed
-        if not _is_vrt(source) and _head(source)[:4] not in _TIFF:
+        if within is not None:
+            open_within(source, within).close()
+        elif not _is_vrt(source) and _head(source)[:4] not in _TIFF:
             open_allowed(source).close()
     except RasterError as error:
         raise RasterError(f"{shown(vrt)} has a source that can't be used: {error}") from error
@@ -181,8 +208,11 @@ def _elements(aux: Path) -> list[ElementTree.Element]:
         return []
 
 
-def _local(name: str, folder: Path, vrt: Path) -> Path | None:
-    """The file of this machine that a source is in; None for one on the network."""
+def _local(name: str, folder: Path, vrt: Path) -> tuple[Path | None, str | None]:
+    """The file of this machine that a source is in, None for one on the network.
+
+    With it, where the source is only a part of the file, GDAL's name of that.
+    """
     if _REMOTE.match(name.lower()) or name.lstrip().startswith("<"):
         if is_offline() or name.lstrip().startswith("<"):
             raise RasterError(
@@ -190,15 +220,15 @@ def _local(name: str, folder: Path, vrt: Path) -> Path | None:
                 "network is not to be used (MAPSR_OFFLINE or HF_HUB_OFFLINE); fetch the data, and "
                 "make the VRT from that."
             )
-        return None
-    if inner := _CONTAINER.fullmatch(name):
-        whole = Path(inner[1]) if inner[1].startswith("/") else folder / inner[1]
-        candidates = [folder / inner[1].strip("{}"), whole, *whole.parents]
+        return None, None
+    if inner := _ARCHIVE.fullmatch(name):
+        whole = folder / inner[1].replace("{", "").replace("}", "")
         # a path within an archive begins with that of the archive
-        return next((one for one in candidates if one.is_file()), whole)
+        found = next((one for one in (whole, *whole.parents) if _exists(one)), whole)
+        return found, name.replace(inner[1], str(folder / inner[1]), 1)
     if inner := _SUBDATASET.fullmatch(name):
-        return folder / inner[1]
-    return folder / name
+        return folder / inner[1], name.replace(inner[1], str(folder / inner[1]), 1)
+    return folder / name, None
 
 
 def _head(path: Path) -> bytes:

@@ -1,5 +1,7 @@
 """Which files a raster depends on, and which sources are never opened."""
 
+import zipfile
+
 import numpy as np
 import pytest
 import rasterio
@@ -147,11 +149,23 @@ def test_a_source_on_the_network_is_refused_offline(tmp_path, monkeypatch, sourc
             read(path)
 
 
-def test_sources_in_archives_and_subdatasets_are_files(tmp_path):
+def test_sources_in_archives_and_containers_are_files(tmp_path):
     path = raster(tmp_path / "a.tif")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(path, "in/a.tif")
+        archive.writestr("in/a.vrt", vrt(tmp_path / "a.vrt", "a.tif").read_text())
+        archive.writestr("in/wms.tif", WMS)
+    for source in (f"/vsizip/{tmp_path}/a.zip/in/a.tif", f"/vsizip/{{{tmp_path}/a.zip}}/in/a.tif"):
+        made = vrt(tmp_path / "z.vrt", source, relative=0)
+        assert names(made) == ["a.zip", "z.vrt"]
+        assert (read_codes(made, GRID, GRID.window) == 1).all()
     assert names(vrt(tmp_path / "d.vrt", f"GTIFF_DIR:1:{path}", relative=0)) == ["a.tif", "d.vrt"]
-    with pytest.raises(RasterError, match=r"Can't read .*none\.zip"):
-        source_files(vrt(tmp_path / "z.vrt", f"/vsizip/{tmp_path}/none.zip/a.tif", relative=0))
+    assert names(vrt(tmp_path / "e.vrt", "GTIFF_DIR:1:a.tif")) == ["a.tif", "e.vrt"]
+    for inner in ("a.zip/in/a.vrt", "a.zip/in/wms.tif", "none.zip/a.tif"):
+        file = inner.partition("/")[0]
+        made = vrt(tmp_path / f"{file}.vrt", f"/vsizip/{tmp_path}/{inner}", relative=0)
+        with pytest.raises(RasterError, match=rf"{file}\.vrt has a source .*Can't read .*{file}"):
+            source_files(made)
 
 
 @pytest.mark.parametrize("side", ["a.tif.ovr", "a.tif.msk"])
@@ -177,8 +191,6 @@ def test_overviews_that_a_side_file_names_are_sources(tmp_path, monkeypatch):
 
 def test_no_other_driver_than_those_named_is_used(tmp_path):
     """An MRF may name a source on the network; its own driver is not asked."""
-    (tmp_path / "a.tif").write_text(
-        "<MRF_META><Raster><Size x='9' y='6'/></Raster></MRF_META>"
-    )
+    (tmp_path / "a.tif").write_text("<MRF_META><Raster><Size x='9' y='6'/></Raster></MRF_META>")
     with pytest.raises(RasterError, match=r"a\.tif: .*not recognized.*format such as GeoTIFF"):
         image_info(tmp_path / "a.tif")
