@@ -96,8 +96,10 @@ def find_scenes(settings: GeoTiffSettings) -> Scenes:
             or ``score`` selects no scene.
     """
     root = Path(settings.root)
-    if not root.is_dir():
-        raise DataError(f"data.root is '{root}', expected a folder that exists; check the path.")
+    if not _is_folder(root):
+        raise DataError(
+            f"data.root is '{settings.root[:200]}', expected a folder that exists; check the path."
+        )
     if settings.table is None:
         scenes = _matched(root, settings)
     else:
@@ -108,6 +110,13 @@ def find_scenes(settings: GeoTiffSettings) -> Scenes:
         fit=_selected(scenes, root, "fit", settings.fit),
         score=_selected(scenes, root, "score", settings.score),
     )
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a path that no folder can have
+        return False
 
 
 def _matched(root: Path, settings: GeoTiffSettings) -> list[Scene]:

@@ -224,9 +224,9 @@ def _require_near(infos: Sequence[ImageInfo], places: Sequence[Window], whole: G
     away = np.abs(centres - others).max(axis=1)
     far = int(away.argmax())
     raise RasterError(
-        f"{infos[far].path} lies {away[far]:.0f} pixels from the middle of the other "
-        f"{len(infos) - 1}, so that the mosaic would be {whole.height} x {whole.width} pixels, "
-        f"{covered / whole.window.area:.1g} of them covered: correct its reference system "
+        f"{infos[far].path} lies {away[far]:.0f} pixels from the middle of the "
+        f"{len(infos) - 1} other(s), so that the mosaic would be {whole.height} x {whole.width} "
+        f"pixels, {covered / whole.window.area:.1g} of them covered: correct its reference system "
         f"({crs_name(infos[far].grid.crs)}) with gdal_edit.py -a_srs EPSG:CODE, or map it alone."
     )
 

@@ -246,3 +246,9 @@ def test_real_imagery_is_found(shared: Path):
     scenes = find_scenes(made)
     assert (len(scenes.fit), len(scenes.score)) == (8, 8)
     assert all(scene.coarse and scene.truth for scene in scenes.fit + scenes.score)
+
+
+@pytest.mark.parametrize("root", ["long" * 100, "nul\0"])
+def test_a_root_that_no_folder_can_be_gave_a_trace(root: str):
+    with pytest.raises(DataError, match=r"data\.root is '.*', expected a folder that exists"):
+        find_scenes(GeoTiffSettings(root=root, image="{scene}.tif"))
