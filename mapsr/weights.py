@@ -10,14 +10,27 @@ import urllib.request
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from pickle import UnpicklingError
-from typing import TYPE_CHECKING
 
+from mapsr.checkpoints import load_state
 from mapsr.errors import WeightsError, near_match
 from mapsr.files import whole_file
+from mapsr.published import REGISTRY, Weights
+from mapsr.trust import Evidence, record, recorded
 
-if TYPE_CHECKING:
-    import torch
+__all__ = [
+    "REGISTRY",
+    "ResolvedWeights",
+    "Weights",
+    "cache_folder",
+    "entry",
+    "is_offline",
+    "load_state",
+    "locate",
+    "resolve",
+    "sha256_of",
+    "verified_against",
+    "verify",
+]
 
 logger = logging.getLogger(__name__)
 
@@ -25,76 +38,18 @@ TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
-class Weights:
-    """One published file of weights.
+class ResolvedWeights:
+    """Weights found on this machine.
 
     Attributes:
-        name: how settings call it.
-        file: its name in a folder of weights.
-        url: where it is downloaded from, if from an address of its own.
-        hub: Hugging Face repository and the file's name there, if it is downloaded from the hub.
-        sha256: hash of the file; None: a download is held against what the hub declares.
-        licence: terms of use.
-        source: page of the publisher.
-        size_mib: size of the download in MiB, rounded.
+        name: name in the registry; for a checkpoint of one's own, the name of its file.
+        path: the file.
+        sha256: its hash.
     """
-
-    name: str
-    file: str
-    url: str | None
-    hub: tuple[str, str] | None
-    sha256: str | None
-    licence: str
-    source: str
-    size_mib: int
-
-
-@dataclass(frozen=True)
-class ResolvedWeights:
-    """Weights found on this machine: what was asked for, the file, and the hash of the file."""
 
     name: str
     path: Path
     sha256: str
-
-
-def _anyup(name: str, tag: str, sha256: str) -> Weights:
-    source, file = "https://github.com/wimmerth/anyup", f"{name}.pth"
-    url = f"{source}/releases/download/{tag}/{file}"
-    return Weights(name, file, url, None, sha256, "CC-BY-4.0", source, 3)
-
-
-def _timm(name: str, model: str, tag: str, mib: int, licence: str = "Apache-2.0") -> Weights:
-    hub = (f"timm/{model}.{tag}", "model.safetensors")
-    source, file = f"https://huggingface.co/{hub[0]}", f"{model}.safetensors"
-    return Weights(name, file, None, hub, None, licence, source, mib)
-
-
-REGISTRY: dict[str, Weights] = {
-    weights.name: weights
-    for weights in (
-        _anyup(
-            "anyup_paper",
-            "checkpoint",
-            "9d035c0f27114a6f32bdd3d8ed93b6cd39dad4b8f8bf94e69fddbfbf022901b2",
-        ),
-        _anyup(
-            "anyup_multi_backbone",
-            "checkpoint_v2",
-            "b6cc407da8986c7e5c9098e61f7531767a9aca8fff20a1bc6c99d488e61aac59",
-        ),
-        _timm("vit_tiny", "vit_tiny_patch16_224", "augreg_in21k_ft_in1k", 22),
-        _timm("dinov2_vits14", "vit_small_patch14_dinov2", "lvd142m", 84),
-        _timm("dinov2_vitb14", "vit_base_patch14_dinov2", "lvd142m", 330),
-        _timm("dinov2_vitl14", "vit_large_patch14_dinov2", "lvd142m", 1161),
-        _timm("dinov2_vitb14_reg", "vit_base_patch14_reg4_dinov2", "lvd142m", 330),
-        _timm("vit_base_in21k", "vit_base_patch16_224", "orig_in21k", 327),
-        _timm("efficientvit_l2", "efficientvit_l2", "r224_in1k", 243),
-        _timm("efficientvim_m4", "efficientvim_m4", "e450_in1k", 75, "MIT"),
-        _timm("resnet18_swsl", "resnet18", "fb_swsl_ig1b_ft_in1k", 45, "CC-BY-NC-4.0"),
-    )
-}
-"""Name -> published weights."""
 
 
 def entry(name: str) -> Weights:
@@ -116,7 +71,8 @@ def resolve(name: str, checkpoint: str | None = None, folder: str | None = None)
 
     The order is: ``checkpoint``, ``folder``, the folder MAPSR_WEIGHTS, the caches of mapsr and of
     the Hugging Face hub, the network, which MAPSR_OFFLINE=1 or HF_HUB_OFFLINE=1 forbids. A file
-    must have the published hash, except ``checkpoint``, which may be anybody's training.
+    must have the published hash or, where that is not known, the one that it had when it was first
+    used, which is noted down then; except ``checkpoint``, which may be anybody's training.
 
     Args:
         name: a name in the registry.
@@ -126,7 +82,7 @@ def resolve(name: str, checkpoint: str | None = None, folder: str | None = None)
     Raises:
         WeightsError: the registry has no such name.
         WeightsError: ``checkpoint``, ``folder`` or MAPSR_WEIGHTS names nothing.
-        WeightsError: the file is damaged: its hash is not the published one.
+        WeightsError: the file is damaged or was changed; see ``verify``.
         WeightsError: the weights are not here and can't be downloaded.
     """
     weights = entry(name)
@@ -134,14 +90,17 @@ def resolve(name: str, checkpoint: str | None = None, folder: str | None = None)
         path = Path(checkpoint).expanduser()
         if not path.is_file():
             raise WeightsError(
-                f"checkpoint '{checkpoint}' for {name} is no file; name an existing one, or leave "
-                "checkpoint unset to use the published weights."
+                f"checkpoint '{checkpoint}' for {name} is not a file; name an existing one, or "
+                "leave checkpoint unset to use the published weights."
             )
-        return ResolvedWeights(name, path, sha256_of(path))
+        return ResolvedWeights(path.name, path, sha256_of(path))
     found = locate(name, folder)
     if found is None:
         return _download(weights)
-    return verify(weights, found)
+    verified = verify(weights, found)
+    if _evidence(weights, found)[1] == "nothing":
+        _note(weights, verified, "first use")
+    return verified
 
 
 def locate(name: str, folder: str | None = None) -> Path | None:
@@ -164,21 +123,75 @@ def locate(name: str, folder: str | None = None) -> Path | None:
 
 
 def verify(weights: Weights, path: Path) -> ResolvedWeights:
-    """Return the file with its hash once that is known to be the published one.
+    """Return the file with its hash once that is known to be the right one.
 
     Raises:
-        WeightsError: the file is damaged.
+        WeightsError: the file is damaged: its hash is not the published one, nor the one that the
+            hub declared.
+        WeightsError: the file was changed since it was first used.
     """
-    # a file in the hub's cache is called by the hash that the hub declared for it
-    blob = path.resolve().name
-    expected = weights.sha256 or (blob if re.fullmatch("[0-9a-f]{64}", blob) else None)
+    expected, evidence, note = _evidence(weights, path)
     got = sha256_of(path)
     if expected is not None and got != expected:
+        if evidence == "first use":
+            raise WeightsError(
+                f"the weights {weights.name} in {path} have changed since they were first used: "
+                f"SHA-256 is {got}, expected {expected}; put the former file back, or delete "
+                f"{note} if the change is meant."
+            )
         raise WeightsError(
             f"the weights {weights.name} in {path} are damaged: SHA-256 is {got}, expected "
             f"{expected}; delete the file and run `mapsr weights fetch {weights.name}`."
         )
     return ResolvedWeights(weights.name, path, got)
+
+
+def verified_against(name: str, folder: str | None = None) -> Evidence:
+    """Say what weights are verified against when they are used.
+
+    Args:
+        name: a name in the registry.
+        folder: a folder to look into first.
+
+    Returns:
+        "registry", "hub" (what the hub declares), "first use", or "nothing": they were never used,
+        and whatever they are then is trusted from then on. For weights that are not here, what a
+        download is verified against.
+
+    Raises:
+        WeightsError: see ``locate``; or a note of a hash can't be read.
+    """
+    weights, path = entry(name), locate(name, folder)
+    if path is None:
+        return "registry" if weights.sha256 else "hub"
+    return _evidence(weights, path)[1]
+
+
+def _evidence(weights: Weights, path: Path) -> tuple[str | None, Evidence, Path | None]:
+    """The hash that a file must have, where that is from, and the note that holds it."""
+    if weights.sha256 is not None:
+        return weights.sha256, "registry", None
+    # a file in the hub's cache is called by the hash that the hub declared for it
+    blob = path.resolve().name
+    if re.fullmatch("[0-9a-f]{64}", blob):
+        return blob, "hub", None
+    note = recorded(weights.file, path.parent, cache_folder())
+    return (note.sha256, note.origin, note.file) if note else (None, "nothing", None)
+
+
+def _note(weights: Weights, found: ResolvedWeights, origin: Evidence) -> None:
+    """Note down the hash of weights; without a place for it, say that they are not verified."""
+    try:
+        file = record(weights.file, found.sha256, origin, found.path.parent, cache_folder())
+    except OSError as error:
+        logger.warning(
+            "the weights %s in %s are not verified: their hash can't be noted down (%s)",
+            weights.name,
+            found.path,
+            error,
+        )
+        return
+    logger.info("the hash of %s (%s) is noted down in %s", weights.name, origin, file)
 
 
 def is_offline() -> bool:
@@ -198,39 +211,11 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def load_state(path: Path) -> "dict[str, torch.Tensor]":
-    """Load a state dict to the CPU, without running any code from the file.
-
-    Args:
-        path: a safetensors file by its suffix, else a file of ``torch.save``.
-
-    Raises:
-        WeightsError: the file can't be read, or holds more than tensors.
-    """
-    import torch
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
-
-    unreadable = (OSError, RuntimeError, EOFError, ValueError, UnpicklingError, SafetensorError)
-    try:
-        safe = path.suffix == ".safetensors"
-        state = load_file(path) if safe else torch.load(path, "cpu", weights_only=True)
-        if not isinstance(state, dict) or not all(map(torch.is_tensor, state.values())):
-            raise ValueError("it holds more than tensors by name")
-    except unreadable as error:
-        why = str(error).partition("\n")[0]
-        raise WeightsError(
-            f"can't read the weights in {path}: {why}; expected a safetensors file or a state "
-            "dict saved with torch.save; fetch the file again or name another checkpoint."
-        ) from error
-    return state
-
-
 def _folder(what: str, value: str) -> Path:
     path = Path(value).expanduser()
     if not path.is_dir():
         raise WeightsError(
-            f"{what} is '{value}', which is no folder; name an existing one that holds weights, "
+            f"{what} is '{value}', which is not a folder; name an existing one that holds weights, "
             "or unset it."
         )
     return path
@@ -261,7 +246,10 @@ def _download(weights: Weights) -> ResolvedWeights:
                 )
     except (OSError, HTTPException, ValueError) as error:
         raise _absent(weights, f"the download failed ({error})") from error
-    return ResolvedWeights(weights.name, path, got)
+    found = ResolvedWeights(weights.name, path, got)
+    if weights.sha256 is None:
+        _note(weights, found, "hub")
+    return found
 
 
 def _address(weights: Weights) -> tuple[str, str | None]:

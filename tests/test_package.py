@@ -44,7 +44,7 @@ ROOMS = {
 # beside the rooms, open to all of them
 OPEN = {
     *("differences", "errors", "files", "findings", "folders", "guard", "locks", "plugins"),
-    *("progress", "quiet", "settings", "weights"),
+    *("checkpoints", "progress", "published", "quiet", "settings", "trust", "weights"),
 }
 # foreign package -> where alone it may be imported
 FOREIGN = {

@@ -1,6 +1,7 @@
 import hashlib
 import io
 import json
+import os
 import urllib.error
 from pathlib import Path
 
@@ -72,6 +73,7 @@ def test_each_place_is_asked_in_its_turn(small, monkeypatch, tmp_path):
     own = put(tmp_path / "own", b"own training")
     found = weights.resolve("by_url", checkpoint=str(own), folder=str(given.parent))
     assert found.path == own
+    assert found.name == "by_url.pth"  # what was trained is not called as what was published
     assert found.sha256 == hashlib.sha256(b"own training").hexdigest()
 
 
@@ -109,7 +111,9 @@ def test_unknown_name_gets_the_nearest():
 
 
 def test_a_checkpoint_that_is_no_file_is_refused(tmp_path):
-    with pytest.raises(WeightsError, match=r"checkpoint '.*gone\.pth' for anyup_paper is no file"):
+    with pytest.raises(
+        WeightsError, match=r"checkpoint '.*gone\.pth' for anyup_paper is not a file"
+    ):
         weights.resolve("anyup_paper", checkpoint=str(tmp_path / "gone.pth"))
 
 
@@ -117,7 +121,7 @@ def test_a_checkpoint_that_is_no_file_is_refused(tmp_path):
 def test_a_folder_that_is_none_is_refused(what, monkeypatch, tmp_path):
     gone = str(tmp_path / "gone")
     monkeypatch.setenv("MAPSR_WEIGHTS", gone if what == "MAPSR_WEIGHTS" else "")
-    with pytest.raises(WeightsError, match=f"^{what} is '.*gone', which is no folder"):
+    with pytest.raises(WeightsError, match=f"^{what} is '.*gone', which is not a folder"):
         weights.resolve("anyup_paper", folder=gone if what == "folder" else None)
 
 
@@ -248,10 +252,120 @@ def test_more_than_tensors_is_refused(state, tmp_path):
         weights.load_state(tmp_path / "a.pth")
 
 
-def test_code_in_a_file_is_not_run(tmp_path):
-    torch.save({"a": Path("x")}, tmp_path / "a.pth")
-    with pytest.raises(WeightsError, match="can't read the weights"):
+class Payload:
+    def __reduce__(self):
+        return os.system, ("exit 1",)
+
+
+@pytest.mark.parametrize(
+    ("content", "named"), [(Path("x"), "pathlib"), (Payload(), f"{os.name}.system")]
+)
+def test_a_file_with_code_was_refused_with_the_way_to_run_it(content, named, tmp_path):
+    torch.save({"a": content}, tmp_path / "a.pth")
+    with pytest.raises(WeightsError, match=f"more than tensors: to read it, {named}") as caught:
         weights.load_state(tmp_path / "a.pth")
+    assert "weights_only" not in str(caught.value)
+
+
+@pytest.mark.parametrize("file", ["cut.pth", "script.pth"])
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+def test_no_refusal_tells_how_to_run_code(file, tmp_path):
+    if file == "script.pth":
+        torch.jit.save(torch.jit.script(torch.nn.Linear(1, 1)), tmp_path / file)
+    else:
+        (tmp_path / file).write_bytes(b"\x80\x02garbage")
+    with pytest.raises(WeightsError, match="can't read the weights") as caught:
+        weights.load_state(tmp_path / file)
+    assert "weights_only" not in str(caught.value)
+
+
+TENSOR = torch.arange(3.0)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"model": {"a": TENSOR}},
+        {"state_dict": {"a": TENSOR}, "epoch": 3, "optimizer": {"state": {}}},
+        {"module.a": TENSOR},
+        {"state_dict": {"module.a": TENSOR}},
+        {"model": {"state_dict": {"a": TENSOR}}},
+    ],
+)
+def test_what_trainings_wrap_around_a_state_is_taken_off(content, tmp_path):
+    torch.save(content, tmp_path / "a.pth")
+    state = weights.load_state(tmp_path / "a.pth")
+    assert list(state) == ["a"]
+    assert torch.equal(state["a"], TENSOR)
+
+
+def test_names_that_only_look_wrapped_stay(tmp_path):
+    content = {"module.a": TENSOR, "model": TENSOR, "state_dict": TENSOR}
+    torch.save(content, tmp_path / "a.pth")
+    assert list(weights.load_state(tmp_path / "a.pth")) == list(content)
+
+
+def test_altered_weights_without_a_known_hash_were_taken(small, tmp_path, monkeypatch):
+    path = put(tmp_path / "given", b"trusted", "on_hub.bin")
+    monkeypatch.setenv("MAPSR_WEIGHTS", str(path.parent))
+    assert weights.verified_against("on_hub") == "nothing"
+    first = weights.resolve("on_hub")
+    assert weights.verified_against("on_hub") == "first use"
+    note = path.with_name("on_hub.bin.sha256")
+    assert note.read_text().startswith(f"{first.sha256}  on_hub.bin\n")
+    assert weights.resolve("on_hub") == first
+    path.write_bytes(b"altered")
+    message = rf"have changed since they were first used.*expected {first.sha256}; .*{note.name}"
+    for use in (weights.resolve, lambda name: weights.verify(weights.entry(name), path)):
+        with pytest.raises(WeightsError, match=message):
+            use("on_hub")
+    note.unlink()
+    assert weights.resolve("on_hub").sha256 != first.sha256
+
+
+def test_the_first_use_is_noted_in_the_cache_where_the_folder_is_not_ours(small, tmp_path):
+    path = put(tmp_path / "given", b"trusted", "on_hub.bin")
+    path.parent.chmod(0o555)
+    try:
+        weights.resolve("on_hub", folder=str(path.parent))
+        assert list(path.parent.iterdir()) == [path]
+        assert (weights.cache_folder() / "on_hub.bin.sha256").is_file()
+        path.write_bytes(b"altered")
+        with pytest.raises(WeightsError, match="have changed since they were first used"):
+            weights.resolve("on_hub", folder=str(path.parent))
+    finally:
+        path.parent.chmod(0o755)
+
+
+def test_weights_without_a_place_for_a_note_are_told(small, tmp_path, monkeypatch, caplog):
+    def full(*_):
+        raise OSError("disk full")
+
+    monkeypatch.setattr("mapsr.trust.write_text", full)
+    put(tmp_path / "given", b"trusted", "on_hub.bin")
+    weights.resolve("on_hub", folder=str(tmp_path / "given"))
+    assert "on_hub" in caplog.text and "are not verified" in caplog.text
+
+
+@pytest.mark.parametrize("text", ["", "no hash\n", "\0"])
+def test_a_note_that_is_not_a_hash_is_refused(small, tmp_path, text):
+    path = put(tmp_path / "given", b"trusted", "on_hub.bin")
+    path.with_name("on_hub.bin.sha256").write_text(text)
+    with pytest.raises(WeightsError, match=r"on_hub\.bin\.sha256.*delete the file"):
+        weights.resolve("on_hub", folder=str(path.parent))
+
+
+def test_what_each_entry_is_verified_against(small, network):
+    listing = [{"path": "m.bin", "lfs": {"oid": HASH}}]
+    network["https://huggingface.co/api/models/timm/m/tree/main"] = json.dumps(listing).encode()
+    network["https://huggingface.co/timm/m/resolve/main/m.bin"] = CONTENT
+    assert weights.verified_against("by_url") == "registry"
+    assert weights.verified_against("on_hub") == "hub"
+    weights.resolve("on_hub")
+    assert weights.verified_against("on_hub") == "hub"  # noted down with the download
+    put(weights.cache_folder(), b"altered", "on_hub.bin")
+    with pytest.raises(WeightsError, match=f"on_hub .* are damaged: .*expected {HASH}"):
+        weights.resolve("on_hub")
 
 
 @pytest.mark.shared
@@ -260,4 +374,5 @@ def test_real_files_have_the_published_hashes(shared):
         found = weights.resolve(name, folder=str(shared / "weights"))
         assert found.sha256 == weights.entry(name).sha256
         assert len(weights.load_state(found.path)) == 73
+    assert weights.verified_against("vit_tiny", str(shared / "weights")) == "registry"
     assert weights.resolve("vit_tiny", folder=str(shared / "weights")).path.exists()

@@ -1,6 +1,5 @@
 """Scenes from GeoTIFFs: found by patterns of file names, or listed in a CSV table."""
 
-import csv
 import glob
 import re
 from collections import Counter
@@ -9,9 +8,13 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 
+from mapsr.data.scene_table import read_table
 from mapsr.data.scenes import Scene, Scenes
 from mapsr.errors import ConfigError, DataError, require_range
+from mapsr.geo import is_side_file_name
 from mapsr.settings import aside, choice
+
+__all__ = ["GeoTiffSettings", "find_scenes", "read_table"]
 
 _SCENE = "{scene}"
 
@@ -38,8 +41,8 @@ class GeoTiffSettings:
     """Pattern of the truth; null: there is none."""
     table: str | None = None
     """CSV file relative to root that lists the scenes instead of patterns: columns image_fn,
-    label_fn (coarse product) and truth_fn, paths relative to the file's folder; all but image_fn
-    may be empty or absent. A scene is called as its image without the suffix."""
+    label_fn (coarse product) and truth_fn, in capitals or not, paths relative to the file's folder;
+    all but image_fn may be empty or absent. A scene is called as its image without the suffix."""
     agree: tuple[str, ...] = ()
     """Legends of further coarse products, which the table lists in columns label_fn_2, label_fn_3
     and so on. A pixel keeps its coarse label only where all products stand for the same class of
@@ -92,13 +95,15 @@ def find_scenes(settings: GeoTiffSettings) -> Scenes:
     """Find the scenes of a data set, sorted by the path of their image.
 
     Raises:
-        DataError: root is no folder; no image is found; a scene has no or several files for a
+        DataError: root is not a folder; no image is found; a scene has no or several files for a
             pattern; two scenes have the same name; the table is missing or malformed; or ``fit``
             or ``score`` selects no scene.
     """
     root = Path(settings.root)
-    if not root.is_dir():
-        raise DataError(f"data.root is '{root}', expected a folder that exists; check the path.")
+    if not _is_folder(root):
+        raise DataError(
+            f"data.root is '{settings.root[:200]}', expected a folder that exists; check the path."
+        )
     if settings.table is None:
         scenes = _matched(root, settings)
     else:
@@ -111,14 +116,21 @@ def find_scenes(settings: GeoTiffSettings) -> Scenes:
     )
 
 
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):  # a path that no folder can have
+        return False
+
+
 def _matched(root: Path, settings: GeoTiffSettings) -> list[Scene]:
     """Return the scenes whose images match the pattern."""
     pattern = str(settings.image)
     expression = _expression(pattern)
     names = {
         path: match["scene"]
-        for path in root.glob(pattern.replace(_SCENE, "*"))
-        if (match := expression.fullmatch(path.relative_to(root).as_posix())) and path.is_file()
+        for path in _files(root, pattern.replace(_SCENE, "*"))
+        if (match := expression.fullmatch(path.relative_to(root).as_posix()))
     }
     if not names:
         raise DataError(
@@ -136,6 +148,15 @@ def _matched(root: Path, settings: GeoTiffSettings) -> list[Scene]:
     ]
 
 
+def _files(root: Path, pattern: str) -> list[Path]:
+    """Return the files that match a glob pattern, without those that lie beside rasters."""
+    try:
+        found = sorted(path for path in root.glob(pattern) if path.is_file())
+    except (OSError, ValueError) as error:
+        raise DataError(f"Can't look for '{pattern}' in {root}: {error}; check both.") from error
+    return [path for path in found if not is_side_file_name(path.name)]
+
+
 def _expression(pattern: str) -> re.Pattern[str]:
     """Translate a pattern to a regular expression with the group ``scene``."""
     parts = {"**/": "(?:[^/]+/)*", "*": "[^/]*", "?": "[^/]", _SCENE: "(?P<scene>[^/]+)"}
@@ -148,7 +169,7 @@ def _layer(root: Path, key: str, pattern: str | None, scene: str) -> Path | None
     if pattern is None:
         return None
     wanted = pattern.replace(_SCENE, glob.escape(scene))
-    found = sorted(path for path in root.glob(wanted) if path.is_file())
+    found = _files(root, wanted)
     if len(found) != 1:
         got = ", ".join(str(path.relative_to(root)) for path in found) or "none"
         raise DataError(
@@ -156,73 +177,6 @@ def _layer(root: Path, key: str, pattern: str | None, scene: str) -> Path | None
             f"got {got}; correct the pattern or the folder."
         )
     return found[0]
-
-
-def read_table(path: Path, products: int | None = None) -> list[Scene]:
-    """Return the scenes that a CSV table lists, in its order.
-
-    Args:
-        path: with columns image_fn, label_fn (coarse product) and truth_fn, paths relative to the
-            file's folder; all but image_fn may be empty or absent.
-        products: how many coarse products there must be, the further ones in columns label_fn_2,
-            label_fn_3 and so on, where a row names all of them or none; None reads label_fn alone.
-
-    Raises:
-        DataError: the table is missing, malformed, lists nothing, or holds more or fewer products.
-    """
-    labels = ["label_fn", *(f"label_fn_{number}" for number in range(2, (products or 1) + 1))]
-    if not path.is_file():
-        raise DataError(f"There is no CSV file '{path}'; check the path.")
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            columns = reader.fieldnames or []
-            rows = [(reader.line_num, row) for row in reader]
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{path} is no CSV file in UTF-8: {error}; save it as such.") from error
-    if "image_fn" not in columns:
-        raise DataError(
-            f"{path} has the columns {', '.join(columns) or '(none)'}, expected image_fn and, "
-            f"where there are such files, label_fn and truth_fn."
-        )
-    if products is not None:
-        _require_products(path, columns, labels)
-    scenes = [_row_scene(path, line, row, labels) for line, row in rows]
-    if not scenes:
-        raise DataError(f"{path} lists no scene, expected at least one row below the columns.")
-    return scenes
-
-
-def _require_products(path: Path, columns: Sequence[str], labels: Sequence[str]) -> None:
-    """Raise DataError where a table holds more products than are named, or fewer."""
-    further = sorted(column for column in columns if re.fullmatch(r"label_fn_\d+", column))
-    # a table without products has none of these columns
-    if set(further) != set(labels[1:]) and (further or "label_fn" in columns):
-        raise DataError(
-            f"{path} has {', '.join(further) or 'no column'} for further coarse products, expected "
-            f"{', '.join(labels[1:]) or 'no such column'}: data.agree names one legend for each "
-            "column after label_fn; correct it or the table."
-        )
-
-
-def _row_scene(path: Path, line: int, row: dict[str, str | None], labels: Sequence[str]) -> Scene:
-    """Return the scene of one row of a table."""
-    files: dict[str, Path | None] = {}
-    for column in ("image_fn", "truth_fn", *labels):
-        value = (row.get(column) or "").strip()
-        files[column] = path.parent / value if value else None
-    image = files["image_fn"]
-    if image is None:
-        raise DataError(f"{path} has no image_fn in line {line}, expected the path of an image.")
-    first, *others = (files[column] for column in labels)
-    given = tuple(other for other in others if other is not None)
-    if len(given) != (len(others) if first else 0):
-        missing = [column for column in labels if files[column] is None]
-        raise DataError(
-            f"{path} has no {', '.join(missing)} in line {line}, expected all of "
-            f"{', '.join(labels)} or none of them."
-        )
-    return Scene(image.stem, image, first, files["truth_fn"], given)
 
 
 def _require_unique(scenes: Sequence[Scene]) -> None:

@@ -10,13 +10,14 @@ from mapsr.geo.readers import (
     image_info,
     read_tags,
 )
+from mapsr.geo.sidecars import clear_sidecars, write_label_sides, write_sidecars
+from mapsr.geo.sources import is_side_file_name, side_files, source_files
 from mapsr.geo.tiling import WindowSettings, cover, spans, tiles
 from mapsr.geo.windows import Window
 from mapsr.geo.writing import (
     WindowWriter,
     window_writer,
     write_cog,
-    write_label_sides,
     write_raster,
 )
 
@@ -30,18 +31,23 @@ __all__ = [
     "WindowWriter",
     "band_count",
     "block_cache",
+    "clear_sidecars",
     "cover",
     "image_info",
+    "is_side_file_name",
     "overlap",
     "read_codes",
     "read_grid",
     "read_image",
     "read_tags",
     "read_values",
+    "side_files",
+    "source_files",
     "spans",
     "tiles",
     "window_writer",
     "write_cog",
     "write_label_sides",
     "write_raster",
+    "write_sidecars",
 ]

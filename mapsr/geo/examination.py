@@ -15,9 +15,13 @@ from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.warp import transform, transform_bounds
 
 from mapsr.errors import RasterError
-from mapsr.geo.grids import Grid, open_raster, reading
+from mapsr.geo.drivers import reading
+from mapsr.geo.grids import Grid, crs_name
+from mapsr.geo.opening import open_raster
 from mapsr.geo.rasters import read_codes, read_raw
 from mapsr.geo.windows import Window
+
+__all__ = ["Look", "bounds_deg", "center_deg", "count_codes", "crs_name", "ground_size_m", "look"]
 
 _DEGREES = CRS.from_epsg(4326)
 _WHOLE_PX = 4096 * 4096
@@ -164,12 +168,6 @@ def ground_size_m(grid: Grid, path: Path, place: tuple[float, float]) -> tuple[f
         math.hypot((east[i] - east[0]) * narrow, north[i] - north[0]) * _EARTH_M for i in (1, 2)
     )
     return down, across
-
-
-def crs_name(crs: CRS) -> str:
-    """A reference system in a word: its EPSG code, else the name in its definition."""
-    code = crs.to_epsg()
-    return f"EPSG:{code}" if code else str(crs.wkt.split('"')[1])
 
 
 def _places(height: int, width: int) -> list[Window]:

@@ -1,20 +1,25 @@
 """Grids: where on Earth the pixels of a raster lie."""
 
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import rasterio
 from affine import Affine
-from rasterio._err import CPLE_BaseError  # rasterio lets it through and has no public name for it
 from rasterio.crs import CRS
-from rasterio.errors import RasterioError
 from rasterio.warp import transform_bounds
 
 from mapsr.errors import RasterError
+from mapsr.geo.drivers import reading, shown
+from mapsr.geo.opening import open_raster
 from mapsr.geo.windows import Window
+
+_STRAIGHT_PX = 1e-3
+"""Pixels by which a rotation may move the far corner of a raster and still count as none."""
+MOST_SIDE_PX = 1 << 26
+"""Rows or columns of an image at most: the Earth's circumference at 0.6 m."""
+MOST_PX = 1 << 46
+"""Pixels of an image at most: all land on Earth at 1.5 m."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,15 @@ class Grid:
         x1, y1 = x0 + self.transform.a * self.width, y0 + self.transform.e * self.height
         return min(x0, x1), min(y0, y1), max(x0, x1), max(y0, y1)
 
+    @property
+    def turns(self) -> tuple[float, ...]:
+        """What to add to longitudes to find the parts of the grid beyond 180 degrees as well."""
+        if not self.crs.is_geographic:
+            return ()
+        turn = 2 * math.pi / self.crs.units_factor[1]
+        left, _, right, _ = self.bounds
+        return (*([-turn] if right > turn / 2 else []), *([turn] if left < -turn / 2 else []))
+
     def crop(self, window: Window) -> "Grid":
         """Return the grid of the pixels in ``window``, which may reach over the edge."""
         a, b, x, d, e, y = self.transform[:6]
@@ -57,42 +71,10 @@ class Grid:
         return Grid(self.crs, transform, window.height, window.width)
 
 
-@contextmanager
-def reading(path: Path) -> Iterator[None]:
-    """Turn every failure of GDAL in the block into a RasterError.
-
-    GDAL finds a truncated file only when its pixels are read, so reading belongs in the block.
-
-    Raises:
-        RasterError: the file is no raster, or breaks off.
-    """
-    try:
-        yield
-    except (RasterioError, CPLE_BaseError) as error:
-        # rasterio hides GDAL's own words ("Read error at scanline") in the cause
-        reason = str(error.__cause__ or error).rstrip(".")
-        raise RasterError(
-            f"Can't read {path}: {reason}; expected a whole raster that GDAL can open and "
-            "project, so fetch or make the file again."
-        ) from error
-
-
-@contextmanager
-def open_raster(path: Path) -> Iterator[rasterio.DatasetReader]:
-    """Open a raster for reading and turn every failure in the block into a RasterError.
-
-    Raises:
-        RasterError: the file is missing, is no raster, or breaks off.
-    """
-    require_file(path)
-    with reading(path), rasterio.open(path) as dataset:
-        yield dataset
-
-
-def require_file(path: Path) -> None:
-    """Raise RasterError where there is no file."""
-    if not path.is_file():
-        raise RasterError(f"Can't read {path}: there is no such file; check the path.")
+def crs_name(crs: CRS) -> str:
+    """A reference system in a word: its EPSG code, else the name in its definition."""
+    code = crs.to_epsg()
+    return f"EPSG:{code}" if code else str(crs.wkt.split('"')[1])
 
 
 def grid_of(dataset: rasterio.DatasetReader, path: Path) -> Grid:
@@ -102,31 +84,82 @@ def grid_of(dataset: rasterio.DatasetReader, path: Path) -> Grid:
         dataset: a raster opened by ``open_raster``.
         path: its path, for the message.
 
+    Returns:
+        The grid; a rotation that moves no pixel of the raster by a thousandth is left out.
+
     Raises:
+        RasterError: the raster has no place: no transform, or only ground control points or
+            rational polynomials.
         RasterError: it has no CRS, or its pixels are rotated or sheared.
     """
+    transform = dataset.transform
+    if transform == Affine.identity():
+        raise RasterError(_without_place(dataset, path))
     if dataset.crs is None:
         raise RasterError(
-            f"{path} has no coordinate reference system, expected one; "
+            f"{shown(path)} has no coordinate reference system, expected one; "
             "set it with gdal_edit.py -a_srs EPSG:CODE."
         )
-    transform = dataset.transform
-    if transform.b or transform.d:
+    if not (transform.a and transform.e and all(map(math.isfinite, transform[:6]))):
         raise RasterError(
-            f"{path} has rotated or sheared pixels ({transform.b:g}, {transform.d:g} in its "
+            f"{shown(path)} has pixels of {transform.a:g} x {transform.e:g} units at "
+            f"({transform.c:g}, {transform.f:g}), expected a size; set the place with "
+            "gdal_edit.py -a_ullr."
+        )
+    moved = max(
+        abs(transform.b * dataset.height / transform.a),
+        abs(transform.d * dataset.width / transform.e),
+    )
+    if moved > _STRAIGHT_PX:
+        raise RasterError(
+            f"{shown(path)} has rotated or sheared pixels ({transform.b:g}, {transform.d:g} in its "
             "transform), expected rows along the x axis; warp it first with gdalwarp."
         )
-    return Grid(dataset.crs, transform, dataset.height, dataset.width)
+    straight = Affine(transform.a, 0.0, transform.c, 0.0, transform.e, transform.f)
+    return Grid(dataset.crs, straight, dataset.height, dataset.width)
+
+
+def _without_place(dataset: rasterio.DatasetReader, path: Path) -> str:
+    """Say what a raster without a transform lacks, and what helps."""
+    name, points = shown(path), len(dataset.gcps[0])
+    if points or dataset.rpcs:
+        got = f"{points} ground control points" if points else "rational polynomials (RPCs)"
+        option = "-tps" if points else "-rpc"
+        return (
+            f"{name} has only {got}, expected a transform from pixels to coordinates: warp it "
+            f"first, with gdalwarp {option} {path.name} warped.tif."
+        )
+    return (
+        f"{name} has no transform from pixels to coordinates, so that nobody knows where it lies: "
+        "set its bounds with gdal_edit.py -a_ullr LEFT TOP RIGHT BOTTOM (and -a_srs EPSG:CODE)."
+    )
+
+
+def require_size(grid: Grid, path: Path) -> None:
+    """Check that an image is not larger than any that there is.
+
+    Raises:
+        RasterError: it is; so a typing error in a VRT does not plan work for years.
+    """
+    if max(grid.height, grid.width) > MOST_SIDE_PX or grid.height * grid.width > MOST_PX:
+        raise RasterError(
+            f"{shown(path)} has {grid.height} x {grid.width} pixels, expected at most "
+            f"{MOST_SIDE_PX} along a side and {MOST_PX:.0e} in all; check its size, and cut it "
+            "with gdal_translate -projwin if it is right."
+        )
 
 
 def read_grid(path: Path) -> Grid:
     """Return the grid of a raster.
 
     Raises:
-        RasterError: the file can't be read, has no CRS, or its pixels are rotated or sheared.
+        RasterError: the file can't be read, has no place or CRS, its pixels are rotated or
+            sheared, or there are more of them than in any image.
     """
     with open_raster(path) as dataset:
-        return grid_of(dataset, path)
+        grid = grid_of(dataset, path)
+    require_size(grid, path)
+    return grid
 
 
 def overlap(path: Path, grid: Grid) -> float:
@@ -136,7 +169,8 @@ def overlap(path: Path, grid: Grid) -> float:
     continent or globe needs no projection far out of the zone of ``grid``.
 
     Args:
-        path: a raster of any CRS, resolution and extent.
+        path: a raster of any CRS, resolution and extent; in degrees, it may count longitudes from
+            any meridian and reach across 180 degrees.
         grid: the grid to be covered.
 
     Returns:
@@ -148,15 +182,21 @@ def overlap(path: Path, grid: Grid) -> float:
     """
     with open_raster(path) as dataset:
         raster = grid_of(dataset, path)
+    with reading(path):
         bounds = transform_bounds(grid.crs, raster.crs, *grid.bounds)
     if not all(map(math.isfinite, bounds)):
         raise RasterError(
-            f"{path} has the reference system {raster.crs}, which is not defined all over the "
-            f"image's extent {grid.bounds} in {grid.crs}; check the reference systems of both."
+            f"{shown(path)} has the reference system {raster.crs}, which is not defined all over "
+            f"the image's extent {grid.bounds} in {grid.crs}; check the reference systems of both."
         )
-    left, bottom, right, top = (
-        inside(a, b)
-        for inside, a, b in zip((max, max, min, min), bounds, raster.bounds, strict=True)
+    left, bottom, right, top = bounds
+    west, south, east, north = raster.bounds
+    turn = 2 * math.pi / raster.crs.units_factor[1] if raster.crs.is_geographic else 0.0
+    if right < left:  # across 180 degrees
+        right += turn
+    across = sum(
+        max(0.0, min(right, east + shift) - max(left, west + shift))
+        for shift in sorted({-turn, 0.0, turn})
     )
-    whole = (bounds[2] - bounds[0]) * (bounds[3] - bounds[1])
-    return float(max(0.0, right - left) * max(0.0, top - bottom) / whole)
+    down = max(0.0, min(top, north) - max(bottom, south))
+    return float(min(1.0, across * down / ((right - left) * (top - bottom))))

@@ -1,29 +1,30 @@
 """Images that stay open: of one raster, or of many on a common grid."""
 
-import threading
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import rasterio
-from rasterio._err import CPLE_BaseError  # rasterio lets it through and has no public name for it
-from rasterio.errors import CRSError, RasterioError
+from rasterio.errors import CRSError
 from rasterio.warp import transform_bounds
 
 from mapsr.errors import RasterError
-from mapsr.geo.grids import Grid, grid_of, open_raster, reading, require_file
+from mapsr.geo.grids import MOST_PX, MOST_SIDE_PX, Grid, crs_name, grid_of, require_size
+from mapsr.geo.opening import Handles, open_raster
 from mapsr.geo.rasters import read_open_image
+from mapsr.geo.sources import listed_files
 from mapsr.geo.warping import Pixels, read_warped, window_of
 from mapsr.geo.windows import Window
 
-_OPEN = 16
-"""Images that a thread keeps open: a chip of a mosaic lies on a few."""
 _ALIGNED_PX = 1e-3
 """Pixels that the grids of two images may be apart and still count as one."""
+_SPARSE_PX = 1 << 36
+"""Pixels of a mosaic that may be empty whatever it holds: 262 km squared at 1 m."""
+_COVERED = 1e-3
+"""Part of a larger mosaic that its images must cover."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class ImageInfo:
         bands: how many bands it has.
         dtype: NumPy's name of its values' type.
         block: height and width of the blocks that it is stored in, in pixels.
-        files: all files that hold it: more than one for a VRT.
+        files: all files that its content and place depend on; see ``source_files``.
     """
 
     path: Path
@@ -59,20 +60,15 @@ def image_info(path: Path) -> ImageInfo:
     """Return what a file says of an image.
 
     Raises:
-        RasterError: the file can't be read, has no CRS, is rotated, or is a VRT of files that are
-            not there.
+        RasterError: the file can't be read, has no place or CRS, is rotated, is larger than any
+            image, or is a VRT of files that are not there or not opened.
     """
     with open_raster(path) as dataset:
-        # a viewer writes statistics into the side file: they change no pixel
-        named = (Path(file) for file in dataset.files if not file.endswith(".aux.xml"))
-        files = tuple(named) or (path,)
-        absent = [file for file in files if not file.exists()]
-        if absent:
-            raise RasterError(f"{path} is made of files of which {absent[0]} is not there.")
         height, width = dataset.block_shapes[0]
-        return ImageInfo(
-            path, grid_of(dataset, path), dataset.count, dataset.dtypes[0], (height, width), files
-        )
+        grid = grid_of(dataset, path)
+        require_size(grid, path)
+        files = listed_files(path, dataset.files)
+        return ImageInfo(path, grid, dataset.count, dataset.dtypes[0], (height, width), files)
 
 
 @contextmanager
@@ -85,16 +81,16 @@ def block_cache(mib: int) -> Iterator[None]:
 def read_tags(path: Path) -> dict[str, str]:
     """Return the tags of a raster; none where it can't be read."""
     try:
-        with rasterio.open(path) as dataset:
+        with open_raster(path) as dataset:
             return {str(key): str(value) for key, value in dataset.tags().items()}
-    except (RasterioError, CPLE_BaseError):
+    except RasterError:
         return {}
 
 
 class ImageReader:
-    """Reads windows of an image, from any thread; each thread keeps its own file open.
+    """Reads windows of an image, from any thread; see ``Pool`` for the files that are open.
 
-    It may be sent to another process, which opens the file anew.
+    It may be sent to another process, which opens the file again.
 
     Args:
         info: of the image.
@@ -107,7 +103,7 @@ class ImageReader:
         self.grid = info.grid
         self._bands = bands
         self._scale = scale
-        self._open = _Handles(1)
+        self._open = Handles()
 
     def touches(self, window: Window) -> bool:
         """Tell whether the image reaches into a window: always, inside its grid."""
@@ -124,8 +120,8 @@ class ImageReader:
             RasterError: the file can't be read, has too few bands, or the window reaches outside.
         """
         path = self.info.path
-        with reading(path):
-            return read_open_image(self._open.get(path), path, window, self._bands, self._scale)
+        with self._open.open(path) as dataset:
+            return read_open_image(dataset, path, window, self._bands, self._scale)
 
 
 class MosaicReader:
@@ -153,7 +149,7 @@ class MosaicReader:
                 )
         self.infos = tuple(infos)
         self._scale = scale
-        self._open = _Handles(_OPEN)
+        self._open = Handles()
         self.grid = common_grid(infos)
         self._places = [_place(info.grid, self.grid, info.path) for info in infos]
 
@@ -177,17 +173,16 @@ class MosaicReader:
             common = place.intersect(window)
             if common is None or valid.all():
                 continue
-            with reading(info.path):
-                values, good = self._part(info, common)
+            with self._open.open(info.path) as dataset:
+                values, good = self._part(dataset, info, common)
             rows, columns = common.relative_to(window).slices
             new = good & ~valid[rows, columns]
             image[:, rows, columns][:, new] = values[:, new]
             valid[rows, columns] |= new
         return image, valid
 
-    def _part(self, info: ImageInfo, window: Window) -> Pixels:
+    def _part(self, dataset: rasterio.DatasetReader, info: ImageInfo, window: Window) -> Pixels:
         """Read a window of the common grid from one image."""
-        dataset = self._open.get(info.path)
         shift = _shift(info.grid, self.grid)
         if shift is not None:
             inside = window.shifted(*shift)
@@ -202,6 +197,8 @@ def common_grid(infos: Sequence[ImageInfo]) -> Grid:
 
     Raises:
         RasterError: an image can't be projected to that CRS.
+        RasterError: the grid would be larger than any image, or large and almost empty: the message
+            names the image that lies farthest from the others.
     """
     crs, _ = Counter(info.grid.crs for info in infos).most_common(1)[0]
     first = next(info.grid for info in infos if info.grid.crs == crs)
@@ -210,7 +207,28 @@ def common_grid(infos: Sequence[ImageInfo]) -> Grid:
     top, left = min(place.row for place in places), min(place.col for place in places)
     bottom = max(place.row + place.height for place in places)
     right = max(place.col + place.width for place in places)
-    return first.crop(Window(top, left, bottom - top, right - left))
+    whole = first.crop(Window(top, left, bottom - top, right - left))
+    _require_near(infos, places, whole)
+    return whole
+
+
+def _require_near(infos: Sequence[ImageInfo], places: Sequence[Window], whole: Grid) -> None:
+    """Refuse a mosaic that a wrong place of one image makes huge."""
+    covered = sum(place.area for place in places)
+    empty = whole.window.area > _SPARSE_PX and covered < _COVERED * whole.window.area
+    beyond = max(whole.height, whole.width) > MOST_SIDE_PX or whole.window.area > MOST_PX
+    if len(infos) == 1 or not (empty or beyond):
+        return
+    centres = np.array([(p.row + p.height / 2, p.col + p.width / 2) for p in places])
+    others = [np.median(np.delete(centres, index, 0), axis=0) for index in range(len(infos))]
+    away = np.abs(centres - others).max(axis=1)
+    far = int(away.argmax())
+    raise RasterError(
+        f"{infos[far].path} lies {away[far]:.0f} pixels from the middle of the "
+        f"{len(infos) - 1} other(s), so that the mosaic would be {whole.height} x {whole.width} "
+        f"pixels, {covered / whole.window.area:.1g} of them covered: correct its reference system "
+        f"({crs_name(infos[far].grid.crs)}) with gdal_edit.py -a_srs EPSG:CODE, or map it alone."
+    )
 
 
 def _place(grid: Grid, onto: Grid, path: Path, *, cut: bool = True) -> Window:
@@ -248,26 +266,3 @@ def _shift(onto: Grid, grid: Grid) -> tuple[int, int] | None:
     )
     apart = max(abs(columns - round(columns)), abs(rows - round(rows)))
     return (round(rows), round(columns)) if max(drift, apart) <= _ALIGNED_PX else None
-
-
-class _Handles:
-    """Open files, some for each thread; sent to another process, it arrives empty."""
-
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._local = threading.local()
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _Handles, (self._most,)
-
-    def get(self, path: Path) -> rasterio.DatasetReader:
-        """The open file; the longest unused one is closed for it where there are too many."""
-        files: OrderedDict[Path, rasterio.DatasetReader]
-        files = self._local.__dict__.setdefault("files", OrderedDict())
-        if path not in files:
-            require_file(path)
-            files[path] = rasterio.open(path)
-            if len(files) > self._most:
-                files.popitem(last=False)[1].close()
-        files.move_to_end(path)
-        return files[path]

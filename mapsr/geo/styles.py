@@ -8,6 +8,8 @@ from mapsr.legends import Legend
 
 # numbers that GDAL gives to the type and the usage of a column (gdal.h: GDALRATFieldType,
 # GDALRATFieldUsage)
+_MARK = "written by mapsr"
+"""Comment by which a side file of ours is told from a user's."""
 _INTEGER, _STRING = 0, 2
 _COLUMNS = (
     ("Value", _INTEGER, 5),
@@ -29,6 +31,7 @@ def write_attribute_table(path: Path, legend: Legend) -> Path:
         The path of the side file.
     """
     dataset = ElementTree.Element("PAMDataset")
+    dataset.append(ElementTree.Comment(_MARK))
     band = ElementTree.SubElement(dataset, "PAMRasterBand", band="1")
     names = ElementTree.SubElement(band, "CategoryNames")
     for name in legend.names:
@@ -57,6 +60,7 @@ def write_qgis_style(path: Path, legend: Legend) -> Path:
         The path of the style.
     """
     style = ElementTree.Element("qgis", styleCategories="Symbology")
+    style.append(ElementTree.Comment(_MARK))
     pipe = ElementTree.SubElement(style, "pipe")
     renderer = ElementTree.SubElement(
         pipe, "rasterrenderer", type="paletted", band="1", opacity="1", alphaBand="-1"
@@ -73,6 +77,19 @@ def write_qgis_style(path: Path, legend: Legend) -> Path:
             alpha="255",
         )
     return _write(path.with_suffix(".qml"), style)
+
+
+def is_ours(path: Path) -> bool:
+    """Tell whether a side file was written here: it says so in a comment near its beginning.
+
+    Args:
+        path: the side file; anybody's where it can't be read.
+    """
+    try:
+        with path.open("rb") as file:
+            return f"<!--{_MARK}-->".encode() in file.read(1000)
+    except OSError:
+        return False
 
 
 def _write(path: Path, root: ElementTree.Element) -> Path:

@@ -1,7 +1,6 @@
 """Images warped to another grid, each pixel the same whatever the window."""
 
 import math
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -11,12 +10,11 @@ from numpy.typing import NDArray
 from rasterio.enums import Resampling
 from rasterio.warp import reproject, transform_bounds
 
+from mapsr.geo.drivers import FILTERS
 from mapsr.geo.grids import Grid
 from mapsr.geo.rasters import read_open_image
 from mapsr.geo.windows import Window
 
-_ONE_AT_A_TIME = threading.Lock()
-"""rasterio silences a warning meanwhile, by Python's filters, which all threads share."""
 _BLOCK_PX = 128
 """Side of the blocks that are warped at once: GDAL rounds coordinates by the block's origin, so
 that only blocks of a fixed place make a pixel the same in every window."""
@@ -88,7 +86,7 @@ def _warp(
     fineness: tuple[float, float],
 ) -> Pixels:
     size = target.height, target.width
-    with _ONE_AT_A_TIME:
+    with FILTERS:  # rasterio silences a warning meanwhile
         warped, _ = reproject(
             np.where(valid, image, np.float32(np.nan)),
             np.full((len(image), *size), np.nan, np.float32),

@@ -16,7 +16,7 @@ from rasterio.windows import Window as RasterWindow
 from mapsr.errors import RasterError
 from mapsr.files import whole_file
 from mapsr.geo.grids import Grid
-from mapsr.geo.styles import write_attribute_table, write_qgis_style
+from mapsr.geo.sidecars import clear_sidecars
 from mapsr.geo.windows import Window
 from mapsr.legends import NODATA, Legend
 
@@ -39,7 +39,8 @@ def write_raster(
         nodata: value to declare as nodata.
 
     Raises:
-        RasterError: the shape of the array is not that of the grid.
+        RasterError: the shape of the array is not that of the grid, the file can't be written, or
+            there is no file yet but side files that would change what it means.
     """
     bands = array[np.newaxis] if array.ndim == 2 else array  # (B, H, W)
     if bands.ndim != 3 or bands.shape[1:] != (grid.height, grid.width):
@@ -49,8 +50,11 @@ def write_raster(
         )
     options = _options(grid, bands.dtype.name) | {"count": len(bands), "nodata": nodata}
     options |= {"compress": "deflate"} | _plain_colors(len(bands), bands.dtype.name)
-    with whole_file(path) as temporary, rasterio.open(temporary, "w", **options) as dataset:
-        dataset.write(bands)
+    with writing(path):
+        # what lies beside an older raster would be read with this one
+        clear_sidecars(path, overwrite=path.exists())
+        with whole_file(path) as temporary, rasterio.open(temporary, "w", **options) as dataset:
+            dataset.write(bands)
 
 
 @contextmanager
@@ -133,19 +137,16 @@ def write_cog(
         raise RasterError(f"{target} does not hold what was written to it: is the disk full?")
 
 
-def write_label_sides(path: Path, legend: Legend) -> None:
-    """Write what GDAL and QGIS look for beside a label map: ``PATH.aux.xml`` and a ``.qml``."""
-    write_attribute_table(path, legend)
-    write_qgis_style(path, legend)
-
-
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn every failure of GDAL in the block into a RasterError."""
+    """Turn every failure of GDAL or of the system in the block into a RasterError."""
+    if "\0" in str(path):  # GDAL would take what is before it for the path
+        raise RasterError(f"Can't write {str(path)!a}: a path can't hold NUL; choose another.")
     try:
         yield
-    except (RasterioError, CPLE_BaseError) as error:
-        reason = str(error.__cause__ or error).rstrip(".")
+    except (RasterioError, CPLE_BaseError, OSError, UnicodeError) as error:
+        system = error.strerror if isinstance(error, OSError) else None
+        reason = system or str(error.__cause__ or error).rstrip(".")
         raise RasterError(
             f"Can't write {path}: {reason}; check the space and the rights there."
         ) from error

@@ -14,8 +14,8 @@ class Crosswalk:
     """A table from the classes of a product to those of a target legend.
 
     Raises:
-        LegendError: the table has not one entry per class of ``source``, or an entry is no class
-            of ``target``.
+        LegendError: the table does not have one entry for each class of ``source``, or an entry is
+            not a class of ``target``.
     """
 
     name: str

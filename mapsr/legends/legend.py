@@ -53,7 +53,7 @@ class Legend:
     """The classes of a product; a class's index is its place in ``classes``.
 
     Raises:
-        LegendError: there is no class or more than 255, a code or name occurs twice, or a nodata
+        LegendError: there are no classes or more than 255, a code or name occurs twice, or a nodata
             code is also a class.
     """
 
@@ -108,7 +108,7 @@ class Legend:
         """Return the index of the class called ``name``.
 
         Raises:
-            LegendError: there is no such class.
+            LegendError: no class is called so.
         """
         if name not in self.names:
             raise LegendError(

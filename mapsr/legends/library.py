@@ -43,8 +43,9 @@ def load_legend(name_or_path: str) -> Legend:
         name_or_path: a legend of the package, or a YAML file of the same form.
 
     Raises:
-        LegendError: there is no such legend, the file is no such YAML, a key is unknown, missing,
-            repeated or of another type, or the classes contradict each other (see ``Legend``).
+        LegendError: no legend is called so, the file can't be read or is not YAML, a key is
+            unknown, missing, repeated or of another type, or the classes contradict each other (see
+            ``Legend``).
     """
     path = _find(name_or_path, _PRODUCTS, "legend")
     entries = _read(path, _LEGEND_KEYS)
@@ -80,9 +81,9 @@ def load_crosswalk(
             labels that a map is made from need that: a class without one could never be mapped.
 
     Raises:
-        LegendError: there is no such preset, its file is no such YAML, it names a code that the
-            product has not, a class stands for one that the target has not, no class stands for
-            any, or, with ``complete``, none stands for some class of the target.
+        LegendError: no preset is called so, its file can't be read or is not YAML, it names a code
+            that the product does not have, a class stands for one that the target does not have, no
+            class stands for any, or, with ``complete``, none stands for some class of the target.
     """
     path = _find(preset, _CROSSWALKS, "crosswalk")
     entries = _read(path, _CROSSWALK_KEYS)
@@ -120,8 +121,6 @@ def _find(name_or_path: str, folder: Path, what: str) -> Path:
     """Return the file of the package called so, or the user's own."""
     own = Path(name_or_path)
     if own.suffix in (".yaml", ".yml"):
-        if not own.is_file():
-            raise LegendError(f"There is no {what} file {own}; check the path.")
         return own
     names = _names(folder)
     if name_or_path not in names:
@@ -138,8 +137,14 @@ def _read(path: Path, keys: Mapping[str, type]) -> dict[str, Any]:
         text = path.read_text(encoding="utf-8")
         entries = yaml.safe_load(text)
         repeated = _repeated_key(yaml.compose(text, Loader=yaml.SafeLoader))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise LegendError(f"There is no file {path}; check the path.") from error
+    except OSError as error:
+        raise LegendError(f"Can't read {path}: {error.strerror}; check path and rights.") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise LegendError(f"{path} is not valid YAML: {error}") from error
+    except ValueError as error:  # NUL, or text that no file system takes
+        raise LegendError(f"There is no file {str(path)!a}: {error}.") from error
     if repeated is not None:
         raise LegendError(
             f"{path}: the key '{repeated}' stands twice in one mapping, expected it once; remove "

@@ -21,7 +21,6 @@ from mapsr.training.settings import TrainingSettings
 logger = logging.getLogger(__name__)
 
 
-
 @dataclass(frozen=True)
 class TrainContext:
     """What a training needs besides network, scenes and recipe.

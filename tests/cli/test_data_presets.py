@@ -25,7 +25,7 @@ def test_chesapeake_takes_lists_of_states():
 def test_three_products_bring_their_legends(name: str, truth: str):
     settings = compose_run([f"data={name}", "data.root=x"])
     assert settings.data == GeoTiffSettings(
-        root="x", table=f"{name}.csv", bands=3, agree=("esri_10m", "from_glc10")
+        root="x", table=f"{name}.csv", bands=3, agree=("esri_10m_2020", "from_glc10")
     )
     assert settings.legend == LegendSettings(coarse="esa_worldcover", truth=truth)
 

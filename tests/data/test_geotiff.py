@@ -169,7 +169,7 @@ def test_faulty_table_is_refused(tmp_path: Path, text: str, message: str):
 def test_table_that_is_no_text_is_refused(tmp_path: Path):
     made = table(tmp_path, "")
     (tmp_path / "lists" / "scenes.csv").write_bytes(b"II*\x00\xff\xfe\x80\n")
-    with pytest.raises(DataError, match=r"scenes\.csv is no CSV file in UTF-8"):
+    with pytest.raises(DataError, match=r"scenes\.csv is not a CSV file in UTF-8"):
         find_scenes(made)
 
 
@@ -179,9 +179,76 @@ def test_missing_table_is_named(tmp_path: Path):
         find_scenes(made)
 
 
+@pytest.mark.parametrize(
+    "header", ["image_fn, truth_fn", "Image_FN,Truth_fn", " image_fn ,TRUTH_FN"]
+)
+def test_a_header_with_a_space_or_capitals_meant_no_truth(tmp_path: Path, header: str):
+    made = table(tmp_path, f"{header}\na.tif,t.tif\n")
+    assert find_scenes(made).score[0].truth == tmp_path / "lists" / "t.tif"
+
+
+@pytest.mark.parametrize(
+    ("column", "meant"),
+    [
+        *(("truth", "truth_fn"), ("truths", "truth_fn"), ("trut_fn", "truth_fn")),
+        *(("truth fn", "truth_fn"), ("ground_truth", "truth_fn"), ("truth_path", "truth_fn")),
+        *(("label", "label_fn"), ("lable_fn", "label_fn"), ("label_2", "label_fn")),
+        *(("image", "image_fn"), ("image_file", "image_fn"), ("label_fn_1", "label_fn")),
+    ],
+)
+def test_a_column_that_looks_like_a_known_one_is_refused(tmp_path: Path, column: str, meant: str):
+    made = table(tmp_path, f"image_fn,{column}\na.tif,t.tif\n")
+    with pytest.raises(DataError, match=rf"has the column '{column}', .*Did you mean '{meant}'\?"):
+        find_scenes(made)
+
+
+def test_columns_that_are_nothing_like_ours_are_logged(tmp_path: Path, caplog):
+    columns = "id,state,split,image_id,year,city,area_km2,sensor"
+    made = table(tmp_path, f"image_fn,{columns},,\na.tif{',x' * 8},,\n")
+    with caplog.at_level("INFO"):
+        assert len(find_scenes(made).fit) == 1
+    assert f"the columns {columns.replace(',', ', ')} are not read" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("image_fn,truth_fn,Truth_fn\na,b,c\n", "has the column truth_fn twice"),
+        ("image_fn,truth_fn\na,b\nc,d, e\n", "has 3 cells in line 3, expected 2"),
+        ("image_fn\na\nb\0.tif\n", "holds a NUL character in line 3"),
+        ('image_fn\n"a\n', "is not a CSV file: unexpected end of data"),
+    ],
+)
+def test_a_table_that_would_be_misread_is_refused(tmp_path: Path, text: str, message: str):
+    made = table(tmp_path, text)
+    with pytest.raises(DataError, match=message):
+        find_scenes(made)
+
+
+@pytest.mark.parametrize("name", ["long" * 100, "nul\0.csv", "."])
+def test_a_table_of_no_possible_path_gave_a_trace(tmp_path: Path, name: str):
+    made = GeoTiffSettings(root=str(tmp_path), table=name)
+    with pytest.raises(DataError, match=r"There is no CSV file|Can't read '.*': (File name|Is a)"):
+        find_scenes(made)
+
+
+def test_side_files_of_macos_and_gdal_were_images(tmp_path: Path):
+    touch(tmp_path, "t/a_naip.tif", "t/._a_naip.tif", "t/a_naip.tif.aux.xml", "t/a_naip.tif.ovr")
+    for image in ("t/{scene}_naip*", "**/{scene}_naip*"):
+        scenes = find_scenes(settings(tmp_path, image=image, coarse="*/{scene}_n*", truth=None))
+        assert [scene.image.name for scene in scenes.fit] == ["a_naip.tif"]
+        assert scenes.fit[0].coarse == tmp_path / "t" / "a_naip.tif"
+
+
 @pytest.mark.shared
 def test_real_imagery_is_found(shared: Path):
     made = settings(shared / "data" / "chesapeake_wv", fit="train/*", score="val/*")
     scenes = find_scenes(made)
     assert (len(scenes.fit), len(scenes.score)) == (8, 8)
     assert all(scene.coarse and scene.truth for scene in scenes.fit + scenes.score)
+
+
+@pytest.mark.parametrize("root", ["long" * 100, "nul\0"])
+def test_a_root_that_no_folder_can_be_gave_a_trace(root: str):
+    with pytest.raises(DataError, match=r"data\.root is '.*', expected a folder that exists"):
+        find_scenes(GeoTiffSettings(root=root, image="{scene}.tif"))

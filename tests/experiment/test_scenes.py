@@ -44,5 +44,5 @@ def test_figures_of_three_products_read_them_as_the_run_did():
     # a figure once made its own reader, which knew the first product alone
     settings = compose_run(["data=poland", "data.root=x"])
     source = source_of(settings, legends_of(settings)).labels
-    assert [one.source.name for one in source.agree] == ["esri_10m", "from_glc10"]
+    assert [one.source.name for one in source.agree] == ["esri_10m_2020", "from_glc10"]
     assert (source.coarse.source.name, settings.data.bands) == ("esa_worldcover", 3)

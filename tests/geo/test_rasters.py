@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rasterio
+import rasterio.shutil
 from affine import Affine
 from make_scenes import coarse_grid, image_grid
 from rasterio.crs import CRS
@@ -155,17 +155,23 @@ def test_coarse_cells_by_hand(tmp_path: Path):
 
 
 @pytest.mark.parametrize("origin", [0, -2])
-@pytest.mark.parametrize("how", ["nodata", "mask", "alpha"])
-def test_masked_codes(tmp_path: Path, origin: int, how: str):
+@pytest.mark.parametrize(
+    ("how", "dtype"),
+    [
+        *(("nodata", "uint8"), ("nodata", "int16"), ("mask", "uint8"), ("mask", "float32")),
+        *(("alpha", "uint8"), ("alpha", "uint16")),  # GDAL takes no alpha of other types
+    ],
+)
+def test_masked_codes(tmp_path: Path, origin: int, how: str, dtype: str):
     keep = np.arange(54).reshape(6, 9) % 5 > 0
-    values = np.where(keep, 41, 0).astype(np.uint8)[None]
+    values = np.where(keep, 41, 0).astype(dtype)[None]
     path = tmp_path / "a.tif"
     if how == "nodata":
         write(path, values, nodata=0)
     elif how == "mask":
         write(path, values, keep)
     else:
-        alpha = np.where(keep, 255, 0).astype(np.uint8)[None]
+        alpha = np.where(keep, np.iinfo(dtype).max, 0).astype(dtype)[None]
         order = (ColorInterp.gray, ColorInterp.alpha)
         write(path, np.concatenate([values, alpha]), colorinterp=order)
     grid = GRID.crop(Window(origin, origin, 6 - origin, 9 - origin))
@@ -279,3 +285,78 @@ def test_nlcd_warps_as_the_benchmark_ships_it(shared: Path):
     assert min(agree) >= 0.97
     assert np.mean(agree_covered) >= 0.995
     assert min(agree_covered) >= 0.99
+
+
+COARSE = Grid(GRID.crs, Affine(3.0, 0.0, 500000.0, 0.0, -3.0, 4150000.0), 2, 3)
+
+
+def coarse(path: Path, values: np.ndarray, nodata: float | None = None) -> Path:
+    write_raster(path, values, COARSE, nodata=nodata)
+    return path
+
+
+def cells(path: Path, onto: str) -> np.ndarray:
+    """The codes of a coarse raster: on its own grid, or on the image's, a pixel of each cell."""
+    if onto == "its own grid":
+        return read_codes(path, COARSE, COARSE.window)
+    return read_codes(path, GRID, WHOLE)[1::3, 1::3]
+
+
+@pytest.mark.parametrize("onto", ["its own grid", "another grid"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("nodata", [np.nan, None, 7.0])
+def test_nan_of_a_float_product_was_class_0(tmp_path, onto, dtype, nodata):
+    values = np.array([[0, np.nan, 5], [np.inf, -np.inf, 7]], dtype)
+    codes = cells(coarse(tmp_path / "a.tif", values, nodata), onto)
+    assert codes.tolist() == [[0, -1, 5], [-1, -1, -1 if nodata == 7 else 7]]
+
+
+@pytest.mark.parametrize("onto", ["its own grid", "another grid"])
+def test_minus_one_stayed_itself_only_on_the_same_grid(tmp_path, onto):
+    values = np.array([[0, -1, -9], [3, 32767, 9]], np.int16)
+    codes = cells(coarse(tmp_path / "a.tif", values, 9), onto)
+    assert codes.tolist() == [[0, -1, -9], [3, 32767, -1]]
+
+
+@pytest.mark.parametrize("onto", ["its own grid", "another grid"])
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        (np.full((2, 3), 1.5, np.float32), r"1\.5"),
+        (np.full((2, 3), 3e9, np.float64), r"3000000000\.0"),
+        (np.full((2, 3), 2**32 - 1, np.uint32), "4294967295"),
+        (np.full((2, 3), -(2**40), np.int64), "-1099511627776"),
+    ],
+)
+def test_codes_that_a_cast_would_change_are_refused(tmp_path, onto, values, named):
+    path = coarse(tmp_path / "a.tif", values)
+    with pytest.raises(RasterError, match=rf"a\.tif holds the value {named}.*, expected whole"):
+        cells(path, onto)
+
+
+def test_complex_codes_are_refused(tmp_path):
+    path = coarse(tmp_path / "a.tif", np.ones((2, 3), np.complex64))
+    with pytest.raises(RasterError, match=r"a\.tif holds complex64 values, expected whole"):
+        cells(path, "its own grid")
+
+
+def test_nodata_that_the_type_cannot_hold_is_refused(tmp_path):
+    """GDAL rounds 0.5 to 0 where it masks, and leaves it where it warps."""
+    path = coarse(tmp_path / "a.tif", np.arange(6, dtype=np.uint8).reshape(2, 3), 4)
+    vrt = tmp_path / "a.vrt"
+    rasterio.shutil.copy(path, vrt, driver="VRT")
+    vrt.write_text(vrt.read_text().replace("<NoDataValue>4<", "<NoDataValue>0.5<"))
+    for read in (
+        lambda: cells(vrt, "its own grid"),
+        lambda: cells(vrt, "another grid"),
+        lambda: read_image(vrt, Window(0, 0, 1, 1), None, 1.0),
+    ):
+        with pytest.raises(RasterError, match=r"declares the nodata value 0\.5, which its uint8"):
+            read()
+
+
+def test_values_beyond_float32_are_clipped(tmp_path):
+    path = write(tmp_path / "a.tif", np.full((1, 6, 9), 1e300))
+    image, valid = read_image(path, WHOLE, None, 2.0)
+    assert (image == 1).all()
+    assert valid.all()

@@ -13,6 +13,7 @@ from rasterio.warp import transform
 from mapsr.errors import RasterError
 from mapsr.geo import (
     Grid,
+    ImageInfo,
     ImageReader,
     MosaicReader,
     Window,
@@ -22,6 +23,7 @@ from mapsr.geo import (
     read_tags,
     write_raster,
 )
+from mapsr.geo.readers import common_grid
 
 UTM17, UTM18 = CRS.from_epsg(32617), CRS.from_epsg(32618)
 EAST, NORTH = 780_000.0, 4_150_000.0
@@ -312,3 +314,40 @@ def test_the_block_cache_is_limited_for_a_while():
         assert get_gdal_config("GDAL_CACHEMAX") == 64 << 20
         assert pool.submit(get_gdal_config, "GDAL_CACHEMAX").result() == 64 << 20
     assert get_gdal_config("GDAL_CACHEMAX") == before
+
+
+def infos_at(places, size=1000, crs=None):
+    """Infos of tiles at pixels of a plane, without files: only their grids are asked for."""
+    return [
+        ImageInfo(
+            Path(f"{number}.tif"),
+            grid(size, size, x=EAST + x, y=NORTH - y, crs=crs or UTM17),
+            3,
+            "uint8",
+            (size, size),
+            (Path(f"{number}.tif"),),
+        )
+        for number, (x, y) in enumerate(places)
+    ]
+
+
+def test_one_tile_with_a_wrong_place_planned_850_million_units():
+    tiles = [(1000 * x, 1000 * y) for x in range(5) for y in range(4)]
+    assert MosaicReader(infos_at(tiles), None, 1.0).grid.window.area == 20_000_000
+    wrong = [*tiles[:7], (20_000_000, 9_000_000), *tiles[7:]]
+    message = (
+        r"7\.tif lies 1999\d{4} pixels from the middle of the 20 other\(s\), .*EPSG:32617.*-a_srs"
+    )
+    with pytest.raises(RasterError, match=message):
+        MosaicReader(infos_at(wrong), None, 1.0)
+
+
+def test_a_sparse_mosaic_of_a_state_is_not_refused():
+    """Ten tiles of New York, 500 km apart: 0.2 % of the mosaic."""
+    tiles = [(55_000 * n, (n * 37 % 10) * 44_000) for n in range(10)]
+    assert MosaicReader(infos_at(tiles, 6700), None, 1.0).grid.width == 501_700
+
+
+def test_a_mosaic_larger_than_all_images_is_refused_though_it_is_full():
+    with pytest.raises(RasterError, match=r"[01]\.tif lies .* the mosaic would be"):
+        common_grid(infos_at([(0, 0), (40_000_000, 0)], 40_000_000))

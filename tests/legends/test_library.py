@@ -40,6 +40,7 @@ def test_target_legend():
 def test_package_names():
     assert legend_names() == (
         *("chesapeake4", "chesapeake_1m", "dynamic_world", "esa_worldcover", "esri_10m"),
+        "esri_10m_2020",
         *("from_glc10", "glc_fcs30", "nlcd", "sinolc1"),
     )
     assert crosswalk_names() == ("mapsr", "paraformer", "robinson")
@@ -178,7 +179,7 @@ def test_mistyped_names_get_near_matches():
 
 
 def test_missing_file_is_named(tmp_path: Path):
-    with pytest.raises(LegendError, match=r"There is no legend file .*absent\.yaml"):
+    with pytest.raises(LegendError, match=r"There is no file .*absent\.yaml"):
         load_legend(str(tmp_path / "absent.yaml"))
 
 
@@ -256,3 +257,14 @@ def test_preset_can_take_a_target_its_last_class(tmp_path: Path):
     preset = write(tmp_path / "own.yaml", PRESET, "toy: {9: impervious}", "nlcd: {11: impervious}")
     with pytest.raises(LegendError, match=r"own\.yaml: no class of legend 'nlcd' .* 'water' of"):
         load_crosswalk(preset, load_legend("nlcd"), TARGET, complete=True)
+
+
+@pytest.mark.parametrize("name", ["long" * 100, "nul\0", "folder", "absent"])
+def test_a_path_that_no_file_has_gave_a_trace(tmp_path, name):
+    (tmp_path / "folder.yaml").mkdir()
+    path = f"{tmp_path}/{name}.yaml"
+    for load in (load_legend, lambda path: load_crosswalk(path, TARGET, TARGET)):
+        with pytest.raises(
+            LegendError, match=r"^There is no file|^Can't read .*: (File name|Is a)"
+        ):
+            load(path)

@@ -19,6 +19,7 @@ SHARED_COLORS = {"glc_fcs30": {(10, 11), (120, 122), (150, 153), (200, 202)}}
 
 # water, tree canopy, low vegetation, impervious, left out, nodata
 TARGETS = {
+    "esri_10m_2020": ([1], [2], [3, 4, 5, 6, 8], [7], [9, 10], [0]),
     "esri_10m": ([1], [2], [4, 5, 8, 11], [7], [9, 10], [0]),
     "from_glc10": ([60], [20], [10, 30, 40, 50, 70, 90], [80], [100, 120], [0]),
     "glc_fcs30": (
@@ -38,6 +39,7 @@ TARGETS = {
 }
 
 SAMPLES = {
+    "esri_10m_2020": {3: ("grass", "#88b053"), 6: ("scrub", "#dfc35a"), 10: ("clouds", "#616161")},
     "esri_10m": {
         1: ("water", "#419bdf"),
         7: ("built area", "#c4281b"),
@@ -145,6 +147,16 @@ def test_names_and_colors_by_hand(name: str):
         for one in load_legend(name).classes
     }
     assert {code: found[code] for code in SAMPLES[name]} == SAMPLES[name]
+
+
+def test_grass_and_scrub_of_esris_first_edition_were_nodata():
+    codes = np.array([3, 6, 11, 0], np.uint8)
+    first, unknown = load_legend("esri_10m_2020").encode(codes)
+    labels = load_crosswalk("paraformer", load_legend("esri_10m_2020"), TARGET).apply(first)
+    assert (labels.tolist(), unknown) == ([2, 2, 255, 255], {11: 1})
+    later, unknown = load_legend("esri_10m").encode(codes)
+    labels = load_crosswalk("paraformer", load_legend("esri_10m"), TARGET).apply(later)
+    assert (labels.tolist(), unknown) == ([255, 255, 2, 255], {3: 1, 6: 1})  # told, not silent
 
 
 def test_zero_is_water_in_dynamic_world():
