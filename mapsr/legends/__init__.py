@@ -9,6 +9,7 @@ from mapsr.legends.library import (
     load_legend,
 )
 from mapsr.legends.shares import CodeShare, code_table
+from mapsr.legends.soft import SoftCrosswalk, load_soft_crosswalk, soft_names, soften
 
 __all__ = [
     "MASKED",
@@ -17,9 +18,13 @@ __all__ = [
     "Crosswalk",
     "LandClass",
     "Legend",
+    "SoftCrosswalk",
     "code_table",
     "crosswalk_names",
     "legend_names",
     "load_crosswalk",
     "load_legend",
+    "load_soft_crosswalk",
+    "soft_names",
+    "soften",
 ]
