@@ -78,7 +78,7 @@ class Reliability:
         return cls(
             np.bincount(place, minlength=bins),
             np.bincount(right, minlength=bins),
-            np.bincount(place, sure, minlength=bins),
+            np.bincount(place, sure, minlength=bins).astype(np.float64),
         )
 
     def __add__(self, other: "Reliability") -> "Reliability":

@@ -56,7 +56,8 @@ class Composition:
                 f"the product holds the class {product.max()}, expected 0..{len(table) - 1} or 255."
             )
         counts = np.bincount(product, minlength=len(table))
-        sums = np.stack([np.bincount(product, one, len(table)) for one in chosen], axis=1)
+        columns = [np.bincount(product, one, len(table)) for one in chosen]
+        sums = np.stack(columns, axis=1).astype(np.float64)
         known = np.asarray(table) != NODATA
         own = np.where(known, table, 0)[:, None]
         doubted = counts - np.take_along_axis(sums, own, 1)[:, 0]
