@@ -10,6 +10,9 @@ from mapsr.legends import NODATA
 from mapsr.prompts.em import log_shares
 from mapsr.prompts.prompts import ClassPrompts
 
+# Below this standard deviation, in pixels, a pixel's own weight is all but one.
+_LEAST_BLUR = 0.2
+
 
 @dataclass(frozen=True)
 class PriorSettings:
@@ -50,7 +53,7 @@ def log_prior(
     blur: float = 0.5,
     floor: float = 1e-4,
 ) -> Tensor:
-    """Log p(c | k_u) of each pixel, blurred as the product's place is uncertain: (C, H, W).
+    """Log p(c | k_u) of each pixel, blurred as the product's place is uncertain.
 
     The shares, not their logarithms, are blurred: the result is what the product says of a pixel
     when its cells may lie a little elsewhere. Cost: C H W (H + W), no array beyond C channels.
@@ -62,14 +65,17 @@ def log_prior(
         area: (C,) shares of the classes, for pixels without a product class.
         blur: standard deviation in cells.
         floor: least share of a class.
+
+    Returns:
+        (C, H, W) float32, on the device of ``products``.
     """
+    shares, area = shares.to(products.device), area.to(products.device, shares.dtype)
     known = shares.sum(1, keepdim=True) > 0
-    rows = torch.where(known, shares, area.to(shares))
-    rows = log_shares(torch.cat([rows, area.to(shares)[None]]), floor).exp()  # (K + 1, C)
+    rows = torch.cat([torch.where(known, shares, area), area[None]])  # (K + 1, C)
     index = torch.where(products == NODATA, len(shares), products)
-    plane = rows[index].movedim(2, 0)  # (C, H, W)
+    plane = log_shares(rows, floor).exp().float()[index].movedim(2, 0)  # (C, H, W)
     down, across = (
-        _gaussian(side, blur * span).to(plane)
+        _gaussian(side, blur * span, products.device)
         for side, span in zip(products.shape, cell, strict=True)
     )
     return (down @ plane @ across.T).log()
@@ -116,9 +122,9 @@ def product_doubt(probabilities: Tensor, products: Tensor, table: tuple[int, ...
     return torch.where(inside, doubt, torch.nan)
 
 
-def _gaussian(side: int, deviation: float) -> Tensor:
-    """Rows of Gaussian weights that sum to one within the side, (side, side)."""
-    if deviation < 0.2:  # of a pixel: nothing reaches the next one
-        return torch.eye(side)
-    place = torch.arange(side, dtype=torch.float64)
+def _gaussian(side: int, deviation: float, device: torch.device) -> Tensor:
+    """Rows of Gaussian weights that sum to one within the side, (side, side) float32."""
+    if deviation < _LEAST_BLUR:
+        return torch.eye(side, device=device)
+    place = torch.arange(side, dtype=torch.float32, device=device)
     return (-0.5 * ((place[:, None] - place) / deviation).square()).softmax(1)

@@ -34,7 +34,7 @@ def test_an_unblurred_prior_by_hand():
     one = torch.tensor([0.9, 0.1, 1e-4]).double() / 1.0001
     two, area = SHARES[1], AREA
     expected = torch.stack([one, two, area, area, two, one]).T.view(3, 2, 3)
-    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(found, expected.float())
 
 
 def test_the_blur_is_a_gaussian_over_the_place():
@@ -62,7 +62,7 @@ def test_a_prior_sums_to_one_and_stays_between_its_shares(height, width, blur, c
     products[products == 3] = 255
     found = log_prior(products, SHARES, (cell, 2 * cell), AREA, blur=blur)
     assert found.shape == (3, height, width)
-    torch.testing.assert_close(found.exp().sum(0), torch.ones(height, width).double())
+    torch.testing.assert_close(found.exp().sum(0), torch.ones(height, width))
     assert (found > math.log(0.9e-4)).all()
 
 
