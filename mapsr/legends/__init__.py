@@ -10,6 +10,7 @@ from mapsr.legends.library import (
 )
 from mapsr.legends.settings import Legends, LegendSettings
 from mapsr.legends.shares import CodeShare, code_table
+from mapsr.legends.soft import SoftCrosswalk, load_soft_crosswalk, soft_names, soften
 
 __all__ = [
     "MASKED",
@@ -20,9 +21,13 @@ __all__ = [
     "Legend",
     "LegendSettings",
     "Legends",
+    "SoftCrosswalk",
     "code_table",
     "crosswalk_names",
     "legend_names",
     "load_crosswalk",
     "load_legend",
+    "load_soft_crosswalk",
+    "soft_names",
+    "soften",
 ]

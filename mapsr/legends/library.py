@@ -1,15 +1,11 @@
 """Loading legends and crosswalks from YAML, the package's own or a user's."""
 
-from collections import Counter
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-import yaml
 
 from mapsr.errors import LegendError, near_match
 from mapsr.legends.crosswalk import Crosswalk
 from mapsr.legends.legend import NODATA, LandClass, Legend
+from mapsr.legends.yaml_files import checked, read_yaml
 
 _PRODUCTS = Path(__file__).parent / "products"
 _CROSSWALKS = Path(__file__).parent / "crosswalks"
@@ -23,7 +19,6 @@ _LEGEND_KEYS: dict[str, type] = {
 }
 _CLASS_KEYS: dict[str, type] = {"code": int, "name": str, "color": list, "target": str}
 _CROSSWALK_KEYS: dict[str, type] = {"name": str, "title": str, "products": dict}
-_WORDS = {str: "text", int: "an integer", list: "a list", dict: "a mapping"}
 
 
 def legend_names() -> tuple[str, ...]:
@@ -48,9 +43,9 @@ def load_legend(name_or_path: str) -> Legend:
             ``Legend``).
     """
     path = _find(name_or_path, _PRODUCTS, "legend")
-    entries = _read(path, _LEGEND_KEYS)
+    entries = read_yaml(path, _LEGEND_KEYS)
     nodata = _integers(path, "nodata", entries["nodata"])
-    records = [_checked(path, record, _CLASS_KEYS) for record in entries["classes"]]
+    records = [checked(path, record, _CLASS_KEYS) for record in entries["classes"]]
     colors = [_color(path, record["color"]) for record in records]
     try:
         classes = tuple(
@@ -86,7 +81,7 @@ def load_crosswalk(
             class stands for any, or, with ``complete``, none stands for some class of the target.
     """
     path = _find(preset, _CROSSWALKS, "crosswalk")
-    entries = _read(path, _CROSSWALK_KEYS)
+    entries = read_yaml(path, _CROSSWALK_KEYS)
     changes = entries["products"].get(source.name, {})
     if not isinstance(changes, dict):
         raise LegendError(
@@ -129,63 +124,6 @@ def _find(name_or_path: str, folder: Path, what: str) -> Path:
             f"file of your own.{near_match(name_or_path, names)}"
         )
     return folder / f"{name_or_path}.yaml"
-
-
-def _read(path: Path, keys: Mapping[str, type]) -> dict[str, Any]:
-    """Return the checked content of a YAML file."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        entries = yaml.safe_load(text)
-        repeated = _repeated_key(yaml.compose(text, Loader=yaml.SafeLoader))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise LegendError(f"There is no file {path}; check the path.") from error
-    except OSError as error:
-        raise LegendError(f"Can't read {path}: {error.strerror}; check path and rights.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise LegendError(f"{path} is not valid YAML: {error}") from error
-    except ValueError as error:  # NUL, or text that no file system takes
-        raise LegendError(f"There is no file {str(path)!a}: {error}.") from error
-    if repeated is not None:
-        raise LegendError(
-            f"{path}: the key '{repeated}' stands twice in one mapping, expected it once; remove "
-            "the other."
-        )
-    return _checked(path, entries, keys)
-
-
-def _repeated_key(root: yaml.Node | None) -> str | None:
-    """Return a key that a mapping holds twice: YAML would silently keep the last one."""
-    nodes = [root]
-    for node in nodes:
-        pairs = node.value if isinstance(node, yaml.MappingNode) else []
-        for key, times in Counter(str(key.value) for key, _ in pairs).most_common(1):
-            if times > 1:
-                return key
-        inner = node.value if isinstance(node, yaml.SequenceNode) else [value for _, value in pairs]
-        # an alias may point back to a node that is listed already
-        nodes += [one for one in inner if isinstance(one, yaml.CollectionNode) and one not in nodes]
-    return None
-
-
-def _checked(path: Path, entries: object, keys: Mapping[str, type]) -> dict[str, Any]:
-    """Return ``entries`` if it is a mapping that holds exactly ``keys``, of their types."""
-    if not isinstance(entries, dict):
-        raise LegendError(f"{path}: got {entries!r}, expected the keys {', '.join(keys)}.")
-    for key in entries:
-        if key not in keys:
-            raise LegendError(
-                f"{path}: unknown key '{key}', expected one of {', '.join(keys)}."
-                f"{near_match(str(key), keys)}"
-            )
-    for key, kind in keys.items():
-        value = entries.get(key)
-        # only a class may go without: it is then left out of every map
-        if type(value) is not kind and not (key == "target" and value is None):
-            raise LegendError(
-                f"{path}: '{key}' is {value!r} in {entries.get('name', 'the file')!r}, "
-                f"expected {_WORDS[kind]}."
-            )
-    return entries
 
 
 def _integers(path: Path, key: str, values: list[object]) -> tuple[int, ...]:

@@ -1,7 +1,10 @@
-"""Class prompts: ways of making them, the linear probe that finds them, and their averages."""
+"""Class prompts: ways of making them, the linear probe that finds them, the product as a prior."""
 
 from mapsr.prompts.coarse import CoarsePromptSettings
+from mapsr.prompts.em import EmFit, EmPromptSettings, fit_em
 from mapsr.prompts.fitting import Material, PromptFit, PromptSettings
+from mapsr.prompts.observations import FactoredPixels, SampledPixels
+from mapsr.prompts.prior import PriorSettings, class_shares, log_prior, posterior, product_doubt
 from mapsr.prompts.probe import LinearProbe, PixelSample, ProbeSettings, train_probe
 from mapsr.prompts.prompts import ClassPrompts, PromptState
 from mapsr.prompts.truth import TruthPromptSettings
@@ -9,13 +12,23 @@ from mapsr.prompts.truth import TruthPromptSettings
 __all__ = [
     "ClassPrompts",
     "CoarsePromptSettings",
+    "EmFit",
+    "EmPromptSettings",
+    "FactoredPixels",
     "LinearProbe",
     "Material",
     "PixelSample",
+    "PriorSettings",
     "ProbeSettings",
     "PromptFit",
     "PromptSettings",
     "PromptState",
+    "SampledPixels",
     "TruthPromptSettings",
+    "class_shares",
+    "fit_em",
+    "log_prior",
+    "posterior",
+    "product_doubt",
     "train_probe",
 ]

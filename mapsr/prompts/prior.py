@@ -1,0 +1,130 @@
+"""The product as a prior: what it says of a pixel counts beside what the pixel looks like."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mapsr.errors import require_range
+from mapsr.legends import NODATA
+from mapsr.prompts.em import log_shares
+from mapsr.prompts.prompts import ClassPrompts
+
+# Below this standard deviation, in pixels, a pixel's own weight is all but one.
+_LEAST_BLUR = 0.2
+
+
+@dataclass(frozen=True)
+class PriorSettings:
+    """How much the product at the place counts."""
+
+    strength: float = 1.0
+    """beta: 0 leaves the product out, 1 takes its shares as they are."""
+    blur: float = 0.5
+    """Standard deviation of the product's place, in its cells: misregistration."""
+
+    def __post_init__(self) -> None:
+        require_range(self.strength, "product_prior")
+        require_range(self.blur, "prior.blur", high=4)
+
+
+def class_shares(products: Tensor, shares: Tensor) -> Tensor:
+    """Shares of the target classes in an area: p(c | k) over its product pixels, (C,).
+
+    Args:
+        products: (H, W) or any other shape, int64 product class or 255.
+        shares: (K, C), rows of p(c | k); rows of zeros are left out.
+
+    Returns:
+        (C,) that sums to one; even where no pixel has a class.
+    """
+    counts = torch.bincount(products[products != NODATA].flatten(), minlength=len(shares))
+    total = counts.to(shares) @ shares
+    even = torch.full_like(total, 1 / len(total))
+    return total / total.sum() if total.sum() > 0 else even
+
+
+def log_prior(
+    products: Tensor,
+    shares: Tensor,
+    cell: tuple[float, float],
+    area: Tensor,
+    *,
+    blur: float = 0.5,
+    floor: float = 1e-4,
+) -> Tensor:
+    """Log p(c | k_u) of each pixel, blurred as the product's place is uncertain.
+
+    The shares, not their logarithms, are blurred: the result is what the product says of a pixel
+    when its cells may lie a little elsewhere. Cost: C H W (H + W), no array beyond C channels.
+
+    Args:
+        products: (H, W) int64 product class; 255 where the product has none.
+        shares: (K, C), rows of p(c | k); rows of zeros are left out, as 255 is.
+        cell: rows and columns of the image that a cell of the product spans.
+        area: (C,) shares of the classes, for pixels without a product class.
+        blur: standard deviation in cells.
+        floor: least share of a class.
+
+    Returns:
+        (C, H, W) float32, on the device of ``products``.
+    """
+    shares, area = shares.to(products.device), area.to(products.device, shares.dtype)
+    known = shares.sum(1, keepdim=True) > 0
+    rows = torch.cat([torch.where(known, shares, area), area[None]])  # (K + 1, C)
+    index = torch.where(products == NODATA, len(shares), products)
+    plane = log_shares(rows, floor).exp().float()[index].movedim(2, 0)  # (C, H, W)
+    down, across = (
+        _gaussian(side, blur * span, products.device)
+        for side, span in zip(products.shape, cell, strict=True)
+    )
+    return (down @ plane @ across.T).log()
+
+
+def posterior(
+    cosine: Tensor, prompts: ClassPrompts, prior: Tensor, sharpness: float, strength: float
+) -> Tensor:
+    """Probability of each class, (B, C, H, W): softmax of kappa cos + beta log p(c | k).
+
+    Args:
+        cosine: (B, P, H, W) to the prompts that exist; see `ClassPrompts.cosine`.
+        prompts: of C classes, P of them present; the others have probability zero.
+        prior: (B, C, H, W), log p(c | k) of `log_prior`.
+        sharpness: kappa.
+        strength: beta; 0 leaves the product out.
+    """
+    scores = sharpness * cosine
+    if strength > 0:
+        scores = scores + strength * prior[:, prompts.present.to(prior.device)]
+    shares = scores.softmax(1)
+    every = shares.new_zeros(len(shares), len(prompts.counts), *shares.shape[2:])
+    every[:, prompts.present.to(shares.device)] = shares
+    return every
+
+
+def product_doubt(probabilities: Tensor, products: Tensor, table: tuple[int, ...]) -> Tensor:
+    """Probability that a pixel is not of the class that its product class stands for, (B, H, W).
+
+    Args:
+        probabilities: (B, C, H, W).
+        products: (B, H, W) int64 product class or 255.
+        table: target class of each product class, 255: none; a hard crosswalk's.
+
+    Returns:
+        In [0, 1]; NaN where the product stands for no class.
+    """
+    lookup = torch.full((NODATA + 1,), NODATA)
+    lookup[: len(table)] = torch.tensor(table)
+    target = lookup.to(products.device)[products]
+    inside = target != NODATA
+    index = torch.where(inside, target, 0)[:, None]
+    doubt = 1 - probabilities.gather(1, index)[:, 0]
+    return torch.where(inside, doubt, torch.nan)
+
+
+def _gaussian(side: int, deviation: float, device: torch.device) -> Tensor:
+    """Rows of Gaussian weights that sum to one within the side, (side, side) float32."""
+    if deviation < _LEAST_BLUR:
+        return torch.eye(side, device=device)
+    place = torch.arange(side, dtype=torch.float32, device=device)
+    return (-0.5 * ((place[:, None] - place) / deviation).square()).softmax(1)

@@ -1,0 +1,118 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from stand_ins import generator, normal, random_features
+
+from mapsr.errors import ConfigError
+from mapsr.prompts import (
+    ClassPrompts,
+    PriorSettings,
+    class_shares,
+    log_prior,
+    posterior,
+    product_doubt,
+)
+
+SHARES = torch.tensor([[0.9, 0.1, 0], [0.2, 0.5, 0.3], [0, 0, 0]]).double()
+AREA = torch.tensor([0.5, 0.3, 0.2]).double()
+
+
+def test_shares_of_an_area_are_means_over_its_product_pixels():
+    products = torch.tensor([[0, 0, 0, 1], [255, 255, 2, 2]])
+    found = class_shares(products, SHARES)
+    torch.testing.assert_close(found, (3 * SHARES[0] + SHARES[1]) / 4)
+    nothing = class_shares(torch.full((2, 3), 255), SHARES)
+    torch.testing.assert_close(nothing, torch.full((3,), 1 / 3).double())
+
+
+def test_an_unblurred_prior_by_hand():
+    products = torch.tensor([[0, 1, 2], [255, 1, 0]])
+    found = log_prior(products, SHARES, (3, 3), AREA, blur=0, floor=1e-4).exp()
+    one = torch.tensor([0.9, 0.1, 1e-4]).double() / 1.0001
+    two, area = SHARES[1], AREA
+    expected = torch.stack([one, two, area, area, two, one]).T.view(3, 2, 3)
+    torch.testing.assert_close(found, expected.float())
+
+
+def test_the_blur_is_a_gaussian_over_the_place():
+    products = torch.zeros(5, 41, dtype=torch.long)
+    products[:, 21:] = 1
+    found = log_prior(products, SHARES, (4, 6), AREA, blur=0.5).exp()
+    # a step seen through a Gaussian of 3 px: the share of what lies beyond 20.5
+    for column in (12, 17, 20, 21, 26):
+        weight = 0.5 * (1 + math.erf((column - 20.5) / (3 * math.sqrt(2))))
+        expected = (1 - weight) * 0.9 + weight * 0.2
+        assert float(found[0, 2, column]) == pytest.approx(expected, abs=1e-3)
+    torch.testing.assert_close(found[:, :1].expand_as(found), found)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    st.integers(1, 9),
+    st.integers(1, 9),
+    st.floats(0, 2),
+    st.floats(0.5, 40),
+    st.integers(0, 10**6),
+)
+def test_a_prior_sums_to_one_and_stays_between_its_shares(height, width, blur, cell, seed):
+    products = torch.randint(0, 4, (height, width), generator=generator(seed))
+    products[products == 3] = 255
+    found = log_prior(products, SHARES, (cell, 2 * cell), AREA, blur=blur)
+    assert found.shape == (3, height, width)
+    torch.testing.assert_close(found.exp().sum(0), torch.ones(height, width))
+    assert (found > math.log(0.9e-4)).all()
+
+
+def prompts(*counts):
+    counts = torch.tensor(counts)
+    return ClassPrompts(normal(3, len(counts), 6) * (counts > 0)[:, None], counts)
+
+
+def test_the_posterior_is_the_softmax_of_image_and_product():
+    ours = prompts(4, 0, 2)
+    cosine = normal(5, 2, 2, 3, 4).clamp(-1, 1)
+    prior = normal(6, 2, 3, 3, 4).log_softmax(1)
+    found = posterior(cosine, ours, prior, 20.0, 0.7)
+    weight = torch.exp(20 * cosine) * prior[:, [0, 2]].exp() ** 0.7
+    expected = weight / weight.sum(1, keepdim=True)
+    torch.testing.assert_close(found[:, [0, 2]], expected)
+    assert not found[:, 1].any()
+
+
+def test_without_strength_the_product_changes_no_class():
+    features = random_features(7, (9, 14), (3, 4), 6)
+    ours = prompts(4, 3, 2)
+    cosine = ours.cosine(features)
+    prior = normal(8, 1, 3, 9, 14).log_softmax(1)
+    found = posterior(cosine, ours, prior, 20.0, 0.0)
+    assert torch.equal(found.argmax(1), cosine.argmax(1))
+    torch.testing.assert_close(found, posterior(cosine, ours, prior + 5 * prior, 20.0, 0.0))
+
+
+def test_a_strong_product_wins():
+    ours = prompts(1, 1, 1)
+    cosine = torch.zeros(1, 3, 2, 2)
+    cosine[:, 0] = 0.1
+    prior = torch.tensor([0.05, 0.05, 0.9]).log().view(1, 3, 1, 1).expand(1, 3, 2, 2)
+    assert (posterior(cosine, ours, prior, 20.0, 0.0).argmax(1) == 0).all()
+    assert (posterior(cosine, ours, prior, 20.0, 1.0).argmax(1) == 2).all()
+
+
+def test_doubt_in_the_product_by_hand():
+    probabilities = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.3, 0.3, 0.4], [1, 0, 0]])
+    products = torch.tensor([[[0, 0, 1, 255]]])
+    found = product_doubt(probabilities.T.view(1, 3, 1, 4), products, (0, 255))
+    assert found[0, 0, :2].tolist() == pytest.approx([0.3, 0.9])
+    assert found[0, 0, 2:].isnan().all()
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "name"),
+    [("strength", -0.1, "product_prior"), ("blur", -1.0, "prior.blur")],
+)
+def test_settings_out_of_range_are_refused(key, value, name):
+    with pytest.raises(ConfigError, match=rf"{name} is {value}, expected a number in \[0"):
+        PriorSettings(**{key: value})
