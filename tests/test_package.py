@@ -21,6 +21,7 @@ ROOMS = {
     "networks": set(),
     "training": {"legends", "geo", "data", "networks"},
     "evaluation": {"legends"},
+    "labelling": {"legends", "geo", "evaluation"},
     "methods": {
         *("legends", "geo", "data", "features", "upsample", "prompts", "refine", "networks"),
         "training",
