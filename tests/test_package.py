@@ -122,6 +122,8 @@ def test_foreign_packages_stay_in_their_rooms(path):
         assert relative(path) in ("cli/compose.py", "cli/sweep.py")
     if packages & {"wandb", "tensorboard"}:
         assert room(path) == "tracking"
+    if packages & {"pyogrio", "shapely"}:
+        assert room(path) == "geo"
     if "rasterio" in packages:
         assert room(path) in ("geo", "data", "cli", "benchmarks")
         assert room(path) not in TENSOR_ROOMS
