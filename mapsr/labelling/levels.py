@@ -4,7 +4,7 @@ Source: EcoVision, J. Remote Sens. 2025, 0811, Table 3 and the rules in its text
 table exactly once a threshold is capped at the weight that is there.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from mapsr.errors import ConfigError, near_match, require_choice, require_range
@@ -187,7 +187,7 @@ def derive_rule(
 
 
 def given_rule(
-    thresholds: dict[str, int], priority: Sequence[str], target: Legend, strict: bool = False
+    thresholds: Mapping[str, int], priority: Sequence[str], target: Legend, strict: bool = False
 ) -> Rule:
     """Return the rule that a registry gives by name.
 
