@@ -45,7 +45,7 @@ class _Answer:
     """What one product says of a patch."""
 
     masks: dict[str, Mask]
-    covered: int
+    covered: Mask
     unmapped: Counter[int]
     repaired: int = 0
     skipped: int = 0
@@ -174,16 +174,17 @@ def _ask_raster(source: RasterSource, codes: NDArray[np.int32]) -> _Answer:
         for name in source.targets()
     }
     counts = Counter(dict(zip(unmapped.tolist(), pixels.tolist(), strict=True)))
-    return _Answer(masks, int((codes != MASKED).sum()), counts)
+    return _Answer(masks, codes != MASKED, counts)
 
 
 def _ask_layers(opened: OpenProduct, grid: Grid, window: Window) -> _Answer:
     masks: dict[str, Mask] = {}
-    repaired = skipped = covered = 0
+    repaired = skipped = 0
+    covered = np.zeros((window.height, window.width), bool)
     for layer, file in opened.layers:
         if not touches(file, grid, window):
             continue
-        covered = window.area
+        covered[:] = True
         keys = [key for key in layer.keys if key in file.columns]
         features = read_features(file, grid, window, keys, layer.around_m)
         repaired, skipped = repaired + features.repaired, skipped + features.skipped

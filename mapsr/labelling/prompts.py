@@ -62,8 +62,8 @@ class PatchPrompts:
     """Names of all products of the region, present or not; the place is the bit."""
     prompts: tuple[Prompt, ...]
     """Those of the products that are present, at most one for a product and class."""
-    covered: tuple[int, ...]
-    """Pixels that each product covers, whatever it says there; 0: it is not present."""
+    covered: tuple[NDArray[np.bool_], ...]
+    """bool (H, W) for each product: where it covers the patch, whatever it says there."""
     unmapped: tuple[Counter[int], ...]
     """Pixels by code that the registry does not name, for each product."""
     repaired: tuple[int, ...]
@@ -93,7 +93,7 @@ class PatchPrompts:
     @property
     def present(self) -> tuple[bool, ...]:
         """Which products cover some pixel of the patch."""
-        return tuple(pixels > 0 for pixels in self.covered)
+        return tuple(bool(mask.any()) for mask in self.covered)
 
     @classmethod
     def of(
@@ -105,7 +105,7 @@ class PatchPrompts:
             size,
             tuple(products),
             tuple(prompts),
-            covered=(size[0] * size[1],) * number,
+            covered=(np.broadcast_to(np.True_, size),) * number,
             unmapped=tuple(Counter() for _ in products),
             repaired=(0,) * number,
             skipped=(0,) * number,
