@@ -106,15 +106,15 @@ def open_layer(path: Path, name: str | None, cache: Path | None = None) -> Vecto
     return VectorLayer(path, copy, info["layer_name"], crs, tuple(info["fields"]), bounds)
 
 
-def touches(layer: VectorLayer, grid: Grid, window: Window) -> bool:
-    """Tell whether the extent of a layer's features meets a window of a grid.
+def touches(layer: VectorLayer, grid: Grid, window: Window, around_m: float = 0.0) -> bool:
+    """Tell whether the extent of a layer's features, widened by metres, meets a window of a grid.
 
     Raises:
         RasterError: the layer's CRS is not defined where the window lies.
     """
     if layer.bounds is None:
         return False
-    left, bottom, right, top = _seen(layer, grid, window, 0.0)
+    left, bottom, right, top = _seen(layer, grid, window, around_m)
     x0, y0, x1, y1 = layer.bounds
     return bool(left <= x1 and right >= x0 and bottom <= y1 and top >= y0)
 

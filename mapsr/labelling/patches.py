@@ -37,7 +37,7 @@ class OpenProduct:
         """Tell whether the product's extent meets a window of a grid."""
         if self.tiles is not None:
             return bool(tiles_in(self.tiles, grid, window))
-        return any(touches(opened, grid, window) for _, opened in self.layers)
+        return any(touches(file, grid, window, layer.around_m) for layer, file in self.layers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +182,7 @@ def _ask_layers(opened: OpenProduct, grid: Grid, window: Window) -> _Answer:
     repaired = skipped = 0
     covered = np.zeros((window.height, window.width), bool)
     for layer, file in opened.layers:
-        if not touches(file, grid, window):
+        if not touches(file, grid, window, layer.around_m):
             continue
         covered[:] = True
         keys = [key for key in layer.keys if key in file.columns]

@@ -207,7 +207,12 @@ def _nodata(section: Section) -> frozenset[int]:
     codes = section.get("nodata", list) or []
     if not all(type(code) is int for code in codes):
         raise section.mistake("nodata", codes, "a list of codes")
-    return frozenset(codes) - section.need("values", dict).keys()
+    if shared := sorted(set(codes).intersection(section.need("values", dict))):
+        raise ConfigError(
+            f"{section.where} has the code {shared[0]} both in nodata and in values, expected it "
+            "in one of the two."
+        )
+    return frozenset(codes)
 
 
 def _layer(product: Section, name: str, entry: Any, target: Legend) -> Layer:  # noqa: ANN401

@@ -63,6 +63,17 @@ def test_priority_starts_with_fine_thematic_products():
     assert order[1:3] == ["buildings", "roads"]  # two products each, in the order of the legend
 
 
+def test_fine_product_of_several_classes_gives_no_precedence():
+    """A sharp map of impervious land says of no class alone where it is."""
+    sharp = product("gisa", resolution_m=0.5)
+    others = [product("sinolc1"), product("osm")]
+    standings = rank_products([sharp, *others], 0.5, 2020, VotingSettings())
+    found = derive_rule(claims_of([sharp, *others], standings, LEGEND), 8, VotingSettings())
+    # three products have buildings and roads, two have the others
+    assert [NAMES[index] for index in found.priority][:3] == ["buildings", "roads", "soil"]
+    assert found.priority[-2:] == (6, 7)
+
+
 def test_settings_of_every_patch_of_the_oracle(reference):
     renamed = {"grass_shrub": "grass and shrubs", "oisas": "other impervious"}
     keys = {"total": "threshold", "none": "threshold_without_cap"}

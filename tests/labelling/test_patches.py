@@ -128,6 +128,25 @@ def test_each_tag_of_lines_has_its_own_buffer(tmp_path):
     assert rows == [4, 5, 6, *range(10, 18)]
 
 
+def test_line_beside_the_window_reaches_into_it(tmp_path):
+    line = LineString([(X - 3, Y), (X - 3, Y - 20)])
+    path = write_vectors(tmp_path / "a.gpkg", "a", "EPSG:25832", [line], highway=["motorway"])
+    found = masks(read(vector_product(path, Tag("highway", "motorway", ("roads",), 7.0))))
+    assert found["roads"].any(axis=0).nonzero()[0].tolist() == [0, 1, 2, 3]
+
+
+def test_layers_of_one_class_are_joined(tmp_path):
+    path = tmp_path / "a.gpkg"
+    write_vectors(path, "old", "EPSG:25832", [box(X, Y - 4, X + 5, Y)], kind=["house"])
+    new = [box(X + 10, Y - 4, X + 15, Y)]
+    write_vectors(path, "new", "EPSG:25832", new, append=True, kind=["house"])
+    tags = (Tag("kind", "house", ("buildings",)),)
+    source = VectorSource((path,), (Layer("old", tags), Layer("new", tags)))
+    found = masks(read(Product("shapes", source)))["buildings"]
+    assert found.sum() == 40
+    assert found[:4, :5].all()
+
+
 def test_lines_without_buffer_are_refused(tmp_path):
     shapes = [LineString([(X, Y - 5), (X + 31, Y - 5)]), Point(X + 3, Y - 3)]
     path = write_vectors(tmp_path / "a.gpkg", "a", "EPSG:25832", shapes, highway=["path", "path"])

@@ -211,6 +211,7 @@ MISTAKES = [
     ("weight: 0.4", "weight: 0.25", r"houses.weight is 0.25, expected tenths"),
     ("level: 2", "level: 4", r"map.level is 4.0, expected a number in \[1, 3\]"),
     ("reference: 2020", "reference: 20", r"reference is 20, expected a year or a date"),
+    ("nodata: [255]", "nodata: [4]", r"map has the code 4 both in nodata and in values"),
     ("nodata: [255]", "nodata: [none]", r"map.nodata is \['none'\], expected a list of codes"),
     ("    path: houses.tif\n", "", r"houses.path is missing, expected a path, pattern or list"),
     ("    values: {0", "    layers: {}\n    values: {0", r"houses has the keys .*either values"),

@@ -199,7 +199,7 @@ def test_thematic_product_is_scored_against_all_other_classes():
 
 def test_code_of_several_classes_is_right_for_each_of_them():
     plan = products_of(({1: ("buildings", "roads")}, False), ({1: ("trees",)}, False))
-    truth = np.array([[0, 2, 4]], np.uint8)
+    truth = np.array([[0, 2, 0]], np.uint8)
     mask = np.ones((1, 3), bool)
     covered = np.array([[True, True, False]])
     prompts = [
