@@ -38,7 +38,7 @@ def on_grid(
         buffer_m: metres on each side, with round ends; 0 leaves them as they are.
 
     Returns:
-        Those that can be projected; and how many can't.
+        Those that can be projected; and how many can't, as an area that spans half the globe.
     """
     if not buffer_m or true_metres(grid.crs):
         placed = _project(geometries, source, grid.crs)

@@ -214,7 +214,7 @@ def _as_text(values: NDArray[Any]) -> NDArray[Any]:
     """Attributes as text, whole numbers without a point; None where there is none."""
     text = np.full(len(values), None, object)
     for index, value in enumerate(values.tolist()):
-        if value is None or value != value:
+        if value is None or (isinstance(value, float) and math.isnan(value)):
             continue
         text[index] = f"{value:g}" if isinstance(value, float) else str(value)
     return text

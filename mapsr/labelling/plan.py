@@ -15,7 +15,7 @@ from mapsr.labelling.levels import (
     rank_products,
     unreachable,
 )
-from mapsr.labelling.products import Product
+from mapsr.labelling.products import Product, VectorSource
 from mapsr.labelling.prompts import PatchPrompts
 from mapsr.labelling.registry import Registry
 from mapsr.labelling.voting import Rule
@@ -38,6 +38,8 @@ class Plan:
     """Of the region; patches with other products may have their own, see ``rule_for``."""
     settings: VotingSettings
     """How votes are weighed."""
+    resolution_m: float | None = None
+    """Pixel size of the image in metres; None: unknown."""
 
     @property
     def weights(self) -> tuple[int, ...]:
@@ -55,8 +57,29 @@ class Plan:
         return derive_rule(self.claims, len(self.target), self.settings, present)
 
     def findings(self) -> list[Finding]:
-        """Name the classes that can never be labelled; see ``unreachable``."""
-        return unreachable(self.rule, self.claims, self.target)
+        """Name what will come out poorly: classes that can never be labelled, and broken lines.
+
+        Raises:
+            ConfigError: no class can ever be labelled; see ``unreachable``.
+        """
+        return [*unreachable(self.rule, self.claims, self.target), *self._narrow_lines()]
+
+    def _narrow_lines(self) -> list[Finding]:
+        """Name the tags whose lines are narrower than a pixel, so that centres fall beside them."""
+        if self.resolution_m is None:
+            return []
+        return [
+            Finding(
+                product.name,
+                f"{tag} is burnt {2 * tag.buffer_m:g} m wide, less than a pixel of "
+                f"{self.resolution_m:g} m, and will be broken",
+            )
+            for product in self.products
+            if isinstance(product.source, VectorSource)
+            for layer in product.source.layers
+            for tag in layer.tags
+            if 0 < 2 * tag.buffer_m < self.resolution_m
+        ]
 
 
 def make_plan(registry: Registry, settings: VotingSettings) -> Plan:
@@ -79,6 +102,6 @@ def make_plan(registry: Registry, settings: VotingSettings) -> Plan:
             f"voting.thresholds is 'given', and registry '{registry.name}' gives none: add its key "
             "'voting', or choose 'region'."
         )
-    plan = Plan(products, target, standings, claims, rule, settings)
+    plan = Plan(products, target, standings, claims, rule, settings, registry.resolution_m)
     plan.findings()
     return plan

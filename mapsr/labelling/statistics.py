@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapsr.errors import DataError
-from mapsr.evaluation.confusion import Confusion
-from mapsr.evaluation.scores import Scores
+from mapsr.evaluation import Confusion, Scores
 from mapsr.labelling.plan import Plan
 from mapsr.labelling.product_scores import ProductHits
 from mapsr.labelling.prompts import PatchPrompts

@@ -193,6 +193,14 @@ def test_crosswalk_of_a_registry_counts_and_own_keys_beat_the_presets(tmp_path):
     assert (product.title, product.level, product.resolution_m) == ("NLCD 2013", 2, 30.0)
 
 
+def test_lines_narrower_than_a_pixel_are_named(tmp_path):
+    plan = make_plan(load(tmp_path, ("resolution_m: 0.5", "resolution_m: 5")), VotingSettings())
+    found = [one.text for one in plan.findings() if one.topic == "osm"]
+    assert found == ["highway=path is burnt 3 m wide, less than a pixel of 5 m, and will be broken"]
+    sharp = make_plan(load(tmp_path), VotingSettings())
+    assert not [one for one in sharp.findings() if one.topic == "osm"]
+
+
 def test_thresholds_that_a_registry_lacks_cannot_be_given(tmp_path):
     with pytest.raises(ConfigError, match=r"voting.thresholds is 'given', and registry 'mine'"):
         make_plan(load(tmp_path), VotingSettings(thresholds="given"))
