@@ -148,6 +148,21 @@ def read_features(
     return Features(kept, flat, tags, repaired, int((~good).sum()))
 
 
+def column_values(layer: VectorLayer, column: str) -> frozenset[str]:
+    """Return all values of an attribute, as text.
+
+    Raises:
+        RasterError: the file can't be read.
+    """
+    # doubled quotes stand for one in the names of SQL
+    what, where = (name.replace('"', '""') for name in (column, layer.name))
+    with _reading_vectors(layer.path):
+        _, _, _, values = pyogrio.raw.read(
+            layer.copy, sql=f'SELECT DISTINCT "{what}" FROM "{where}"', read_geometry=False
+        )
+    return frozenset(text for text in _as_text(values[0]) if text is not None)
+
+
 @contextmanager
 def _reading_vectors(path: Path) -> Iterator[None]:
     """Turn every failure of pyogrio in the block into a RasterError."""

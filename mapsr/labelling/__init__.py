@@ -17,7 +17,13 @@ from mapsr.labelling.levels import (
     suggest_level,
     unreachable,
 )
-from mapsr.labelling.patches import OpenProduct, open_products, read_patch, require_overlap
+from mapsr.labelling.patches import (
+    OpenProduct,
+    mistyped_tags,
+    open_products,
+    read_patch,
+    require_overlap,
+)
 from mapsr.labelling.plan import Plan, make_plan
 from mapsr.labelling.product_scores import ProductHits
 from mapsr.labelling.products import Layer, Product, RasterSource, Tag, VectorSource
@@ -51,6 +57,7 @@ __all__ = [
     "given_rule",
     "load_registry",
     "make_plan",
+    "mistyped_tags",
     "model_weight",
     "open_products",
     "preset_names",

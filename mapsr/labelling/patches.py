@@ -3,22 +3,33 @@
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mapsr.errors import ConfigError, DataError, near_match
+from mapsr.findings import Finding
 from mapsr.geo import Grid, Window
 from mapsr.geo.burning import Geometries, burn, on_grid
 from mapsr.geo.tiles import Tiles, open_tiles, read_tiles, tiles_in
-from mapsr.geo.vectors import Features, VectorLayer, open_layer, read_features, touches
+from mapsr.geo.vectors import (
+    Features,
+    VectorLayer,
+    column_values,
+    open_layer,
+    read_features,
+    touches,
+)
 from mapsr.labelling.products import ANY, Layer, Product, RasterSource, Tag
 from mapsr.labelling.prompts import PatchPrompts, Prompt
 from mapsr.legends import MASKED, Legend
 
 _NOTHING = ("", "no")
 """Values of a tag that say that there is nothing, as OpenStreetMap's building=no."""
+_ALIKE = 0.8
+"""How alike (0 to 1, difflib) a mistyped value and the right one are."""
 Mask = NDArray[np.bool_]
 
 
@@ -85,6 +96,35 @@ def require_overlap(products: Sequence[OpenProduct], grids: Sequence[Grid]) -> N
                 f"{len(grids)} image(s), expected it to meet at least one: check the files and "
                 "their reference systems, or leave it out."
             )
+
+
+def mistyped_tags(products: Sequence[OpenProduct]) -> list[Finding]:
+    """Name the tags that no feature meets while another value is nearly the same.
+
+    A value that is merely rare may be absent anywhere, and a mistyped one looks no different but
+    for its neighbour. Memory: the different values of a key.
+
+    Args:
+        products: opened.
+
+    Raises:
+        RasterError: a file can't be read.
+    """
+    findings = []
+    for opened in products:
+        for layer, file in opened.layers:
+            for key in layer.keys:
+                if key not in file.columns:
+                    continue
+                named = {tag.value for tag in layer.tags if tag.key == key} - {ANY}
+                known = column_values(file, key)
+                for value in sorted(named - known):
+                    for near in get_close_matches(value, known - named, n=1, cutoff=_ALIKE):
+                        text = f"no feature of {file.path} is {key}={value}"
+                        findings.append(
+                            Finding(opened.product.name, text, f"Did you mean '{key}={near}'?")
+                        )
+    return findings
 
 
 def read_patch(

@@ -8,6 +8,7 @@ from typing import Any
 
 from mapsr.errors import ConfigError, MapsrError, near_match
 from mapsr.labelling.builtin import preset_entry, registry_file, registry_names
+from mapsr.labelling.levels import LEVELS
 from mapsr.labelling.products import ANY, Layer, Product, RasterSource, Tag, VectorSource
 from mapsr.labelling.reading import Section, as_texts, one_of, read_yaml, tenths
 from mapsr.legends import Legend, load_legend
@@ -159,20 +160,22 @@ def _product(section: Section, name: str, target: Legend, folder: Path) -> Produ
         )
     if not source.targets():
         raise ConfigError(f"{section.where} votes for no class, expected one at least.")
-    level = section.number("level", 1, 3)
+    kind = one_of(f"{section.where}.kind", section.need("kind", str), ("general", "thematic"))
+    level = section.get("level", int)
+    if level not in (None, *LEVELS):
+        raise section.mistake("level", level, "1, 2 or 3")
     weight = section.entries.get("weight")
     return Product(
         name=name,
         source=source,
         title=section.get("title", str) or "",
-        thematic=one_of(f"{section.where}.kind", section.need("kind", str), ("general", "thematic"))
-        == "thematic",
+        thematic=kind == "thematic",
         reference=_year(section),
         resolution_m=section.number("resolution_m", 1e-3, _FAR),
         accuracy=section.number("accuracy", 0, 100),
         measure=section.get("measure", str) or "",
         licence=section.get("licence", str) or "",
-        level=None if level is None else int(level),
+        level=level,
         weight=None if weight is None else tenths(f"{section.where}.weight", weight),
     )
 

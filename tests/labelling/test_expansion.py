@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from make_votes import PRODUCTS, random_patch, to_index
 
 from mapsr.errors import DataError
+from mapsr.evaluation import Confusion
 from mapsr.labelling.expansion import fill_holes, model_weight, revote
 from mapsr.labelling.prompts import PatchPrompts, Prompt
 from mapsr.labelling.voting import Rule, vote
@@ -45,6 +46,8 @@ def test_all_rounds_of_the_oracle(reference, weight):
         assert (third.provenance == arrays["provenance_2"]).all()
         assert (fill_holes(third, predicted[1]) == to_index(arrays["final"])).all()
         assert set(np.unique(third.round)) == {0, 1, 2, 255}
+        final = Confusion.of(to_index(arrays["truth"]), fill_holes(third, predicted[1]), 8)
+        assert (final.counts == np.roll(arrays["confusion_final"], -1, 1)).all()
 
 
 @settings(max_examples=25, deadline=None)

@@ -10,7 +10,7 @@ from shapely import LineString, Point, Polygon, box
 from mapsr.errors import ConfigError, DataError, RasterError
 from mapsr.geo import Grid, Window, image_info, read_codes, read_values, write_raster
 from mapsr.labelling.levels import VotingSettings
-from mapsr.labelling.patches import open_products, read_patch, require_overlap
+from mapsr.labelling.patches import mistyped_tags, open_products, read_patch, require_overlap
 from mapsr.labelling.plan import make_plan
 from mapsr.labelling.products import Layer, Product, RasterSource, Tag, VectorSource
 from mapsr.labelling.registry import load_registry
@@ -175,6 +175,21 @@ def test_key_that_is_no_column_is_refused_with_the_nearest(tmp_path):
     assert masks(read(vector_product(path, *tags, may_lack=["shop"])))["buildings"].sum() == 20
     with pytest.raises(ConfigError, match="no column 'shop'"):
         open_products([vector_product(path, tags[1], may_lack=["shop"])])
+
+
+@pytest.mark.parametrize("suffix", ["gpkg", "fgb"])
+def test_value_that_no_feature_has_is_named_with_the_nearest(tmp_path, suffix):
+    shapes = [box(X, Y - 4, X + 5, Y)] * 3
+    names = ["residential", "trunk", None]
+    path = tmp_path / f"a.{suffix}"
+    write_vectors(path, "a", "EPSG:25832", shapes, highway=names, other=["x"] * 3)
+    values = ("residental", "trunk", "trunk_link", "motorway", "*")
+    tags = [Tag("highway", value, ("roads",)) for value in values]
+    opened = open_products([vector_product(path, *tags)])
+    (found,) = mistyped_tags(opened)
+    assert found.topic == "shapes"
+    assert found.text.endswith(f"a.{suffix} is highway=residental")
+    assert found.remedy == "Did you mean 'highway=residential'?"
 
 
 def test_layer_that_is_not_there_is_refused(tmp_path):
