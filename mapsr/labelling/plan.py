@@ -85,6 +85,9 @@ class Plan:
 def make_plan(registry: Registry, settings: VotingSettings) -> Plan:
     """Settle levels, weights, thresholds and priority for a region.
 
+    Levels depend on the image's resolution and year: for images of others, make a plan of their own
+    from a copy of the registry (``dataclasses.replace``).
+
     Raises:
         ConfigError: thresholds=given, and the registry gives none; or no class can ever be
             labelled.

@@ -1,4 +1,31 @@
-"""The registry: which historical products there are, written down in one YAML file."""
+"""The registry: which historical products there are, written down in one YAML file.
+
+name: mycity
+target: ecovision8             # legend of the map: a name, or a .yaml of one's own
+resolution_m: 0.5              # pixel size of the image, and its year: levels follow from them
+reference: 2020
+products:
+  worldcover:
+    preset: esa_worldcover     # what its codes stand for is known; own keys count before it
+    path: worldcover/*.tif     # path, pattern or list, from the folder of this file
+    reference: 2021            # year or date
+    accuracy: 76.7             # in percent
+    measure: OA                # what the accuracy is
+  impervious:
+    path: [north.tif, south.tif]
+    kind: thematic             # or general: level 1 is for thematic products
+    weight: 0.2                # level and weight are suggested unless they are given
+    values: {0: null, 1: [buildings, roads, other impervious]}
+  streets:
+    path: streets.gpkg
+    kind: general
+    layers:
+      lines:
+        buffer_m: 1.5          # on each side
+        buffers_m: {highway=motorway: 7}
+        may_lack: [railway]    # keys that need not be columns
+        classes: {roads: [highway=motorway, highway=path, railway=*]}
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

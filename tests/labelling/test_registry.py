@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+import mapsr.labelling.registry
 from mapsr.errors import ConfigError, LegendError
 from mapsr.labelling.builtin import preset_names, registry_names, values_of
 from mapsr.labelling.levels import VotingSettings
@@ -176,6 +177,30 @@ def test_codes_of_a_legend_follow_its_crosswalk():
         **{40: ("agriculture",), 50: ("buildings", "roads", "other impervious"), 60: ("soil",)},
         **{70: (), 80: ("water",), 90: (), 95: ("trees",), 100: ()},
     }
+
+
+def test_example_of_the_docstring_loads(tmp_path):
+    text = textwrap.dedent(mapsr.labelling.registry.__doc__.split("\n", 2)[2])
+    (tmp_path / "worldcover").mkdir()
+    (tmp_path / "worldcover" / "N48.tif").touch()
+    (tmp_path / "r.yaml").write_text(text)
+    worldcover, impervious, streets = load_registry(str(tmp_path / "r.yaml")).products
+    assert worldcover.title.startswith("ESA WorldCover")
+    assert (worldcover.accuracy, worldcover.resolution_m) == (76.7, 10.0)
+    assert (impervious.weight, impervious.thematic) == (2, True)
+    assert [tag.buffer_m for tag in streets.source.layers[0].tags] == [7.0, 1.5, 1.5]
+
+
+def test_preset_of_ecovision_in_a_registry_of_ones_own(tmp_path):
+    path = tmp_path / "r.yaml"
+    path.write_text(
+        "target: ecovision8\n"
+        "products: {streets: {preset: ecovision.osm, path: o.gpkg, level: 2, reference: 2024}}\n"
+    )
+    (streets,) = load_registry(str(path)).products
+    (osm,) = load_registry("ecovision", {"osm": "o.gpkg"}).products
+    assert streets.source.layers == osm.source.layers
+    assert (streets.level, streets.reference, streets.licence) == (2, 2024, "ODbL 1.0")
 
 
 def test_crosswalk_of_a_registry_counts_and_own_keys_beat_the_presets(tmp_path):
