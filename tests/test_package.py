@@ -25,6 +25,7 @@ ROOMS = {
     },
     "mapping": {"legends", "geo", "data", "features", "methods"},
     "evaluation": {"legends", "geo", "data"},
+    "labelling": {"legends", "geo", "evaluation"},
     "report": {"legends", "geo", "data", "evaluation"},
     "tracking": {"data", "evaluation"},
     "experiment": {
@@ -52,6 +53,8 @@ FOREIGN = {
     "omegaconf": {"cli/advice.py", "cli/compose.py", "cli/sweep.py", "settings.py"},
     "wandb": {"tracking/wandb_logger.py"},
     "rasterio": {"geo", "data", "doctor", "benchmarks"},
+    "pyogrio": {"geo"},
+    "shapely": {"geo"},
 }
 # modules of the command line that all commands may use
 SHARED = {"advice", "compose", "console", "keys", "sweep"}

@@ -22,8 +22,8 @@ def read_yaml(path: Path, keys: Mapping[str, type]) -> dict[str, Any]:
     """Return the content of a YAML file, which must be a mapping that holds exactly ``keys``.
 
     Raises:
-        LegendError: the file can't be read or is not valid YAML, a key is repeated, unknown, missing or of another
-            type.
+        LegendError: the file can't be read or is not valid YAML, a key is repeated, unknown,
+            missing or of another type.
     """
     try:
         text = path.read_text(encoding="utf-8")
