@@ -19,6 +19,7 @@ from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import ChoiceSweep
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.plugins.search_path_plugin import SearchPathPlugin
@@ -62,13 +63,15 @@ def compose_map(overrides: Sequence[str]) -> tuple["MapSettings", frozenset[str]
     Raises:
         ConfigError: an unknown key or choice, or a value that does not fit.
     """
-    from mapsr.region import MapSettings
+    from mapsr.region import MapSettings, as_fitted
 
     overrides = _renamed_source(current(overrides, note))
     keys = keys_of(MapSettings)
     own, rest = _split(overrides, keys)
     config = compose("map", rest, also=keys)
     given = frozenset(one.lstrip("+~").partition("=")[0] for one in overrides)
+    if own.get("fitted"):
+        config = as_fitted(config, own["fitted"], given)
     defaults = defaults_of(keys.values())
     return assembled(MapSettings, defaults | config | own), given
 
@@ -199,7 +202,7 @@ def readable(override: str, sweep: bool = False) -> str:
         text = True
     else:
         read = parsed.value()
-        each = read.list if parsed.is_choice_sweep() else [read]  # type: ignore[union-attr]
+        each = read.list if isinstance(read, ChoiceSweep) else [read]
         # text that looks like a number: 2021_11 is not 202111
         text = is_text(key) and any(isinstance(one, bool | int | float) for one in each)
     if not text:

@@ -45,12 +45,16 @@ def choice_findings(
 
 
 def needed_weights(part: object) -> str | None:
-    """The name of the published weights that settings need; None: none that are not named."""
-    name = getattr(part, "weights", None)
-    given = getattr(part, "checkpoint", None) is not None
-    if not isinstance(name, str) or given or getattr(part, "pretrained", True) is False:
+    """The name of the published weights that settings need.
+
+    Returns:
+        The name; "" where a checkpoint has to be given; None where nothing is missing.
+    """
+    missing = object()
+    checkpoint = getattr(part, "checkpoint", missing)
+    if checkpoint is not None or getattr(part, "pretrained", True) is False:
         return None
-    return name
+    return str(getattr(part, "weights", ""))
 
 
 def packages() -> Finding:

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mapsr.data import Scene, Scenes, SceneSource
+from mapsr.errors import RasterError
 from mapsr.evaluation.judging import COARSE, MAP, Judgement, judge, metrics_of, pooled
 from mapsr.experiment.scenes import legends_of, scenes_of, source_of
 from mapsr.experiment.settings import RunSettings
-from mapsr.geo import image_info
+from mapsr.geo import band_count, image_info
 from mapsr.legends import Legends
 from mapsr.mapping import MapOptions, MapRequest, Output, map_rasters, open_engine
 from mapsr.mapping.assembly import output_paths
@@ -56,9 +57,20 @@ def run_experiment(settings: RunSettings, progress: Progress) -> tuple[Path, Met
 
 
 def check_scenes(source: SceneSource, scenes: Scenes) -> None:
-    """Refuse scenes that can't be read before long work begins."""
+    """Refuse scenes that can't be read, or don't fit each other, before long work begins.
+
+    Raises:
+        RasterError: a file can't be read, or an image has fewer bands than those to fit on.
+        DataError: labels do not overlap their image.
+    """
+    bands = source.bands or image_info(scenes.fit[0].image).bands
     for scene in dict.fromkeys((*scenes.fit, *scenes.score)):
         source.check(scene)
+        if (count := band_count(scene.image)) < bands:
+            raise RasterError(
+                f"{scene.image} has {count} band(s), the images to fit on {bands}: expected at "
+                f"least as many; set data.bands={count} to read as many of all."
+            )
     logger.info("%d scene(s) to fit on, %d to map", len(scenes.fit), len(scenes.score))
 
 

@@ -163,8 +163,7 @@ def load_fitted(path: Path) -> FittedMethod:
             mapsr, or of a method that is not known here.
     """
     file = find_fitted(path)
-    about, tensors = _read(file)
-    about = upgraded(about, file)
+    about, tensors = _read(file, tensors=True)
     try:
         settings = about["settings"]
         return FittedMethod(
@@ -186,11 +185,28 @@ def load_fitted(path: Path) -> FittedMethod:
         ) from error
 
 
-def _read(file: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
+def describe_fitted(path: Path) -> Plain:
+    """Read what a fitted method's file says of it, without its tensors.
+
+    Returns:
+        Plain containers, with "settings" by group.
+
+    Raises:
+        FittedError: as ``load_fitted``.
+    """
+    file = find_fitted(path)
+    about, _ = _read(file, tensors=False)
+    if not isinstance(about.get("settings"), dict) or "windows" not in about["settings"]:
+        raise FittedError(f"{file} can't be used: what it says of its settings is not whole.")
+    return about
+
+
+def _read(file: Path, *, tensors: bool) -> tuple[Plain, dict[str, torch.Tensor]]:
     try:
         with safe_open(file, framework="pt") as opened:
             about = json.loads((opened.metadata() or {}).get("mapsr", "null"))
-            tensors = {key: opened.get_tensor(key) for key in opened.keys()}  # noqa: SIM118
+            names = opened.keys() if tensors else ()
+            found = {name: opened.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError) as error:
         raise FittedError(
             f"{file} is not a readable safetensors file ({error}): fit the method again."
@@ -202,7 +218,7 @@ def _read(file: Path) -> tuple[dict[str, Any], dict[str, torch.Tensor]]:
             f"{file} has version {about['version']} of the format, this mapsr reads up to "
             f"{VERSION}: update mapsr, or fit the method again."
         )
-    return about, tensors
+    return upgraded(about, file), found
 
 
 def _legend(values: Plain) -> Legend:

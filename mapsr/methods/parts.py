@@ -188,6 +188,16 @@ class MethodParts:
         return self.method.build(self, runtime, target)
 
 
+def adjustable_groups(values: Plain) -> tuple[str, ...]:
+    """Groups that may be changed once the method of these plain parts is fitted.
+
+    Raises:
+        ConfigError: the method is missing or unknown.
+    """
+    method: MethodSettings = chosen("method", values.get("method", {}))
+    return tuple(method.adjustable)
+
+
 def part_names() -> tuple[str, ...]:
     """Names of the groups that methods are made of."""
     return tuple(f.name for f in fields(MethodParts) if f.name in groups_of(MethodParts))

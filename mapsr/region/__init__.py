@@ -2,6 +2,15 @@
 
 from mapsr.region.images import Image, Images, find_images
 from mapsr.region.maps import Mapped, Region, map_region
-from mapsr.region.settings import MapSettings
+from mapsr.region.settings import MapSettings, as_fitted
 
-__all__ = ["Image", "Images", "MapSettings", "Mapped", "Region", "find_images", "map_region"]
+__all__ = [
+    "Image",
+    "Images",
+    "MapSettings",
+    "Mapped",
+    "Region",
+    "as_fitted",
+    "find_images",
+    "map_region",
+]

@@ -20,7 +20,7 @@ from mapsr.progress import Progress
 from mapsr.region.checks import out_paths, usable
 from mapsr.region.fit import fit_region
 from mapsr.region.images import Image, Images, find_images
-from mapsr.region.settings import MapSettings, adjusted, check_given
+from mapsr.region.settings import MapSettings, check_given
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,8 @@ def given_method(settings: MapSettings, given: Collection[str]) -> FittedMethod:
     source = str(settings.fitted)
     fitted = load_fitted(Path(source))
     check_given(fitted, source, given)
-    return adjusted(fitted, settings, given)
+    parts = {name: getattr(settings, name) for name in fitted.parts.method.adjustable}
+    return fitted.adjusted(parts, settings.windows)
 
 
 def _map(

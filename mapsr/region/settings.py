@@ -1,16 +1,15 @@
 """What `mapsr map` takes."""
 
 from collections.abc import Collection
-from dataclasses import dataclass, fields, replace
-from typing import TypeVar
+from dataclasses import dataclass
+from pathlib import Path
 
 from mapsr.errors import ConfigError
 from mapsr.mapping.settings import FitAndMapSettings
 from mapsr.methods import FittedMethod
-from mapsr.methods.parts import part_names
-from mapsr.settings import MISSING, aside
-
-Group = TypeVar("Group")
+from mapsr.methods.fitted import describe_fitted
+from mapsr.methods.parts import adjustable_groups, part_names
+from mapsr.settings import MISSING, Plain, aside
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,21 +83,22 @@ def check_given(fitted: FittedMethod, source: str, given: Collection[str]) -> No
             )
 
 
-def adjusted(fitted: FittedMethod, settings: MapSettings, given: Collection[str]) -> FittedMethod:
-    """The fitted method with what the user sets of what may still be changed."""
-    parts = {
-        name: _merged(getattr(fitted.parts, name), getattr(settings, name), name, given)
-        for name in fitted.parts.method.adjustable
-    }
-    windows = _merged(fitted.windows, settings.windows, "windows", given)
-    return fitted.adjusted(parts, windows)
+def as_fitted(config: Plain, source: str, given: Collection[str]) -> Plain:
+    """Give groups that may be changed the values of the fit, but for keys that the user set.
 
+    Args:
+        config: of the command, as plain containers.
+        source: what the user called the fitted method.
+        given: keys that the user set; a group among them is chosen as a whole.
 
-def _merged(kept: Group, composed: Group, name: str, given: Collection[str]) -> Group:
-    """A group as it was fitted, with the keys that were given; or as it was chosen now."""
-    if name in given:
-        return composed
-    keys = {key.partition(".")[2] for key in given if key.startswith(f"{name}.")}
-    known = {field.name for field in fields(kept)} & keys  # type: ignore[arg-type]
-    changes = {key: getattr(composed, key) for key in known}
-    return replace(kept, **changes)  # type: ignore[type-var]
+    Raises:
+        FittedError: it can't be read.
+    """
+    fitted = describe_fitted(Path(source))["settings"]
+    kept: Plain = {}
+    for name in (*adjustable_groups(fitted), "windows"):
+        if name not in given:
+            keys = (key.partition(".")[2] for key in given if key.startswith(f"{name}."))
+            changes = {key: config[name][key] for key in keys if key in config[name]}
+            kept[name] = fitted[name] | changes
+    return config | kept

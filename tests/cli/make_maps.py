@@ -35,9 +35,9 @@ def finished_run(scenes, folder):
     return folder
 
 
-def mapped(prompts, image, out, *overrides):
-    """`mapsr map` with prompts; returns the exit status."""
-    return main(["map", f"prompts={prompts}", f"image={image}", f"out={out}", *overrides])
+def mapped(method, image, out, *overrides):
+    """`mapsr map` with a fitted method; returns the exit status."""
+    return main(["map", f"fitted={method}", f"image={image}", f"out={out}", *overrides])
 
 
 def fitted(scenes, name, out, *overrides, image=None):

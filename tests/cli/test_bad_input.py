@@ -167,7 +167,7 @@ def test_missing_files(run, tmp_path, missing):
 
 def test_an_image_without_data_becomes_a_map_without_classes(scene, run, tmp_path):
     grid = image_grid(5)
-    write_raster(scene / "void_naip.tif", np.zeros((3, HEIGHT, WIDTH), np.uint8), grid, nodata=0)
+    write_raster(scene / "void_naip.tif", np.zeros((4, HEIGHT, WIDTH), np.uint8), grid, nodata=0)
     status, err = run("data.truth=null", "data.coarse=null", "data.score=void*", "data.fit=field*")
     assert status == 1  # nothing to fit on without a coarse product
     assert "Scene 'field' has no coarse product to fit on" in one_error(err)

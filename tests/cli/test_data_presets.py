@@ -16,7 +16,7 @@ def test_chesapeake_scores_the_papers_tiles_of_new_york():
 
 def test_chesapeake_takes_lists_of_states():
     overrides = ["data=chesapeake", "data.root=x", "data.states=[de,wv]", "data.fit_states=[ny]"]
-    data = compose_run(overrides)[0].data
+    data = compose_run(overrides).data
     assert isinstance(data, ChesapeakeSettings)
     assert (data.states, data.fit_states) == (("de", "wv"), ("ny",))
 
@@ -32,5 +32,5 @@ def test_three_products_bring_their_legends(name: str, truth: str):
 
 def test_legends_of_three_products_can_be_overridden():
     overrides = ["data=poland", "data.root=x", "legend=mapsr", "legend.truth=nlcd"]
-    legend = compose_run(overrides)[0].legend
+    legend = compose_run(overrides).legend
     assert legend == LegendSettings(coarse="esa_worldcover", truth="nlcd", crosswalk="mapsr")

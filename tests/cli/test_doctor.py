@@ -1,12 +1,14 @@
 import argparse
 import builtins
 import hashlib
+from dataclasses import replace
 from importlib import metadata
 
 import pytest
 
 from mapsr import weights
 from mapsr.cli import doctor
+from mapsr.doctor import machine
 
 
 @pytest.fixture(autouse=True)
@@ -51,8 +53,8 @@ def test_a_bare_machine_can_run_the_default(capsys):
     assert found["wandb"].endswith("logger.mode=online needs `wandb login` or WANDB_API_KEY")
     assert found["weights dinov2_vitb14"] == "absent; `mapsr weights fetch dinov2_vitb14`"
     assert found["backbones"] == "texture"
-    assert found["upsamplers"] == "nearest, bilinear, bilateral"
-    assert found["networks"] == "l2hnet"
+    assert found["upsamplers"] == "bilateral, bilinear, nearest"
+    assert found["networks"] == "l2hnet, l2hnet_original"
     assert out.endswith("`mapsr run` works here\n")
 
 
@@ -62,11 +64,13 @@ def test_weights_that_are_here_widen_the_choice(monkeypatch, tmp_path, capsys):
     digest = hashlib.sha256(b"whole").hexdigest()
     entry = weights.Weights("anyup_paper", "anyup_paper.pth", "u", None, digest, "l", "s", 1)
     monkeypatch.setitem(weights.REGISTRY, "anyup_paper", entry)
+    tiny = replace(weights.REGISTRY["vit_tiny"], sha256=digest)
+    monkeypatch.setitem(weights.REGISTRY, "vit_tiny", tiny)
     monkeypatch.setenv("MAPSR_WEIGHTS", str(tmp_path))
     assert run() == 0
     out = capsys.readouterr().out
     assert "texture, vit_tiny\n" in out
-    assert "bilateral, anyup_paper\n" in out
+    assert "anyup_paper, bilateral, bilinear, nearest\n" in out
 
 
 def test_damaged_weights_are_told_and_not_offered(monkeypatch, tmp_path, capsys):
@@ -76,7 +80,7 @@ def test_damaged_weights_are_told_and_not_offered(monkeypatch, tmp_path, capsys)
     out = capsys.readouterr().out
     assert "anyup_paper in" in out
     assert "are damaged" in out
-    assert "bilateral, anyup" not in out
+    assert "bilateral, bilinear, nearest\n" in out and "anyup_paper, bilateral" not in out
 
 
 @pytest.mark.parametrize(("broken", "topic"), [("torch", "torch"), ("rasterio", "gdal")])
@@ -107,28 +111,29 @@ def test_mapsr_without_metadata_is_told(monkeypatch):
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(metadata, "requires", requires)
-    finding = doctor.packages()
+    finding = machine.packages()
     assert finding.text == "mapsr is not installed"
     assert finding.remedy
 
 
 def test_a_gdal_without_a_driver_is_told(monkeypatch):
-    monkeypatch.setattr(doctor, "DRIVERS", ("GTiff", "PaperMap"))
-    finding = doctor.gdal()
+    monkeypatch.setattr(machine, "DRIVERS", ("GTiff", "PaperMap"))
+    finding = machine.gdal()
     assert finding.text.endswith("without driver PaperMap")
     assert "drivers" in finding.remedy
 
 
 def test_an_account_makes_online_possible(monkeypatch):
     monkeypatch.setenv("WANDB_API_KEY", "key")
-    assert doctor.wandb_mode().text.endswith("logger.mode=online works")
+    assert machine.wandb_mode().text.endswith("logger.mode=online works")
 
 
-def test_what_is_offered_are_choices_of_the_configuration():
-    from mapsr.plugins import conf_folder
+def test_every_choice_is_offered_once_its_weights_are_here():
+    from mapsr.cli.compose import compose_parts
+    from mapsr.plugins import choices_of
 
-    for finding in doctor.choices(list(weights.REGISTRY)):
-        group = conf_folder() / finding.topic.removesuffix("s")
-        assert {f"{name}.yaml" for name in finding.text.split(", ")} <= {
-            path.name for path in group.iterdir()
-        }
+    groups = ("backbone", "network")
+    found = machine.choice_findings({g: compose_parts(g) for g in groups}, list(weights.REGISTRY))
+    assert {one.topic: one.text.split(", ") for one in found} == {
+        f"{group}s": choices_of(group) for group in groups
+    }

@@ -99,7 +99,7 @@ def test_a_chip_is_measured(doctor, image, coarse):
 def test_an_image_alone(doctor, image):
     status, out, err = doctor(image)
     assert (status, err) == (0, "")
-    assert line(out, "coarse").startswith("none given: `mapsr map` needs prompts=RUN, or coarse=")
+    assert line(out, "coarse").startswith("none given: `mapsr map` needs fitted=RUN, or coarse=")
 
 
 def test_the_words_of_mapsr_map_are_taken(doctor, image, coarse):
@@ -179,7 +179,7 @@ def test_half_coverage_is_a_note(doctor, tmp_path, image, coarse):
     status, out, err = doctor(image, moved_coarse(coarse, tmp_path / "c.tif", 3))
     share = float(
         re.match(
-            r"the product covers ([\d.]+) % of the image; prompts are fitted there",
+            r"the product covers ([\d.]+) % of the image; methods are fitted there",
             line(out, "overlap"),
         )[1]
     )
@@ -322,8 +322,8 @@ def test_too_few_bands_for_the_encoder(doctor, image):
         (["legend.coarse=nlcd"], "image has no value: give image="),
         (["*.tif"], "No file matches image=*.tif"),
         (["{image}", "{coarse}", "legend.coarse=nlc"], "Did you mean 'nlcd'?"),
-        (["{image}", "prompts=nowhere"], "No prompts at nowhere"),
-        (["{image}", "{coarse}", "prompts=nowhere"], "prompts= and coarse= are both given"),
+        (["{image}", "fitted=nowhere"], "There is no file or folder nowhere"),
+        (["{image}", "{coarse}", "fitted=nowhere"], "fitted= and coarse= are both given"),
     ],
 )
 def test_words_that_are_wrong(doctor, image, coarse, tmp_path, monkeypatch, words, message):
@@ -337,4 +337,4 @@ def test_words_that_are_wrong(doctor, image, coarse, tmp_path, monkeypatch, word
 def test_prompts_from_truth_are_for_runs(doctor, image, coarse):
     status, _, err = doctor(image, coarse, "prompts=truth")
     assert status == 1
-    assert err == "to fix prompts: leave out prompts=truth, or use `mapsr run`\n"
+    assert err == "to fix method: choose another prompts= or method=, or use `mapsr run`\n"

@@ -98,7 +98,7 @@ def test_an_error_in_a_process_of_its_own():
 
 def test_settings_are_known_to_map_in_a_process_of_its_own(tmp_path):
     done = subprocess.run(
-        [sys.executable, "-m", "mapsr", "map", "--show", f"prompts={tmp_path}", "image=a", "out=b"],
+        [sys.executable, "-m", "mapsr", "map", "--show", f"fitted={tmp_path}", "image=a", "out=b"],
         capture_output=True,
         text=True,
         check=False,

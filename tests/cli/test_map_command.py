@@ -1,4 +1,4 @@
-"""`mapsr map`: the prompts of a run, applied to an image."""
+"""`mapsr map`: the method of a run, applied to an image."""
 
 import json
 import os
@@ -59,7 +59,7 @@ def test_the_map_carries_grid_palette_and_tags(run, image, tmp_path):
         assert [palette[index][:3] for index in range(4)] == list(load_legend("chesapeake4").colors)
         tags = dataset.tags()
     assert tags["MAPSR_CROSSWALK"] == "paraformer"
-    assert len(tags["MAPSR_PROMPTS"]) == 64
+    assert len(tags["MAPSR_FITTED"]) == 64
 
 
 @pytest.mark.parametrize("size", [(1, 61), (61, 1), (1, 1), (13, 29), (49, 97)])
@@ -203,9 +203,9 @@ def test_show_prints_the_configuration_and_maps_nothing(run, image, tmp_path, ca
     assert mapped(run, image, tmp_path / "map.tif", "windows.unit=99", "--show") == 0
     shown = yaml.safe_load(capsys.readouterr().out)
     assert shown["image"] == str(image)
-    windows = shown["groups"]["windows"]
+    windows = shown["windows"]
     assert (windows["chip"], windows["unit"]) == (48, 99)  # as fitted, and as given
-    assert shown["groups"]["refine"]["nodes"] == "none"
+    assert shown["refine"]["nodes"] == "none"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -213,14 +213,14 @@ def test_fitted_on_the_coarse_product_first(scene_folder, tmp_path, capsys):
     out = tmp_path / "map.tif"
     assert fitted(scene_folder, "village", out) == 0
     prompts = tmp_path / "map.fitted.safetensors"
-    assert capsys.readouterr().out == f"prompts in {prompts}\nmap in {out}\n"
+    assert capsys.readouterr().out == f"fitted method in {prompts}\nmap in {out}\n"
     with rasterio.open(scene_folder / "val" / "village_cclc.tif") as dataset:
         truth = dataset.read(1)
     trees = labels_of(out) == 1
     assert trees[truth == 2].mean() > 0.8  # the truth's code 2 is tree canopy
     with rasterio.open(out) as dataset:
         tags = dataset.tags()
-    assert len(tags["MAPSR_PROMPTS"]) == 64 and tags["MAPSR_CROSSWALK"] == "paraformer"
+    assert len(tags["MAPSR_FITTED"]) == 64 and tags["MAPSR_CROSSWALK"] == "paraformer"
     assert json.loads(tags["MAPSR_CONFIGURATION"])["windows"]["chip"] == 48
     again = tmp_path / "again.tif"
     assert mapped(prompts, scene_folder / "val" / "village_naip.tif", again) == 0
@@ -237,7 +237,7 @@ def test_fitted_once_for_many_images_with_products_of_their_own(scene_folder, tm
     out = tmp_path / "maps"
     assert main(["map", *QUICK_FIT, f"image={table}", f"out={out}"]) == 0
     assert capsys.readouterr().out.splitlines() == [
-        f"prompts in {out / 'fitted.safetensors'}",
+        f"fitted method in {out / 'fitted.safetensors'}",
         f"map in {out / 'field_naip.tif'}",
         f"map in {out / 'village_naip.tif'}",
     ]
@@ -266,27 +266,27 @@ def test_the_image_is_never_overwritten(run, image, capsys):
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda run, path: path, "No prompts at "),
-        (lambda run, path: path.write_bytes(b"12") and path, "is no readable safetensors file"),
+        (lambda run, path: path, "There is no file or folder "),
+        (lambda run, path: path.write_bytes(b"12") and path, "is not a readable safetensors file"),
         (
             lambda run, path: save_file({"a": uniform(1, 2)}, path) or path,
-            "holds no prompts of mapsr",
+            "does not hold a fitted method of mapsr",
         ),
-        (lambda run, path: spoiled(run, path, version=99), "has version 99 of the prompt file"),
+        (lambda run, path: spoiled(run, path, version=99), "has version 99 of the format"),
         (
             lambda run, path: spoiled(run, path, vectors=torch.ones(4, 7)),
             "prompts have 7 channels, the encoder 256: they belong to another backbone",
         ),
         (
             lambda run, path: spoiled(
-                run, path, weights={"backbone": {"x": "y"}, "upsampler": None}
+                run, path, weights={"backbone": {"name": "x", "sha256": "y"}, "upsampler": None}
             ),
-            "The backbone's weights here (None) are not those that the prompts were fitted with",
+            "The backbone's weights here (none) are not those that the method was fitted with",
         ),
     ],
     ids=["absent", "damaged", "foreign", "version", "channels", "weights"],
 )
-def test_prompts_that_do_not_fit(run, image, tmp_path, capsys, spoil, message):
+def test_fitted_methods_that_do_not_fit(run, image, tmp_path, capsys, spoil, message):
     prompts, out = spoil(run, tmp_path / "fitted.safetensors"), tmp_path / "map.tif"
     assert mapped(prompts, image, out) == 1
     err = capsys.readouterr().err
@@ -311,25 +311,26 @@ def test_bad_overrides_are_named(run, image, tmp_path, capsys, overrides, messag
 def test_what_is_missing_is_named(capsys):
     assert main(["map", "image=a.tif", "out=b.tif"]) == 1
     assert (
-        "Give prompts=RUN (a finished run or prompt file), or coarse=PRODUCT"
+        "Give fitted=RUN (a finished run, or a fitted file), or coarse=PRODUCT"
         in capsys.readouterr().err
     )
-    assert main(["map", "prompts=x", "out=b.tif"]) == 1
+    assert main(["map", "fitted=x", "out=b.tif"]) == 1
     assert "image has no value: give image=" in capsys.readouterr().err
-    assert main(["map", "prompts=x", "image=a.tif"]) == 1
+    assert main(["map", "fitted=x", "image=a.tif"]) == 1
     assert "out has no value: give out=" in capsys.readouterr().err
 
 
-def test_prompts_and_coarse_are_not_given_together(run, image, scene_folder, tmp_path, capsys):
+def test_fitted_and_coarse_are_not_given_together(run, image, scene_folder, tmp_path, capsys):
     coarse = scene_folder / "val" / "village_nlcd_30m.tif"
     assert mapped(run, image, tmp_path / "map.tif", f"coarse={coarse}") == 1
-    assert "prompts= and coarse= are both given" in capsys.readouterr().err
+    assert "fitted= and coarse= are both given" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     "override", ["backbone=vit_tiny", "prompts.epochs=3", "legend.coarse=nlcd"]
 )
-def test_settings_of_the_fit_have_no_say_with_prompts(run, image, tmp_path, capsys, override):
+def test_settings_of_the_fit_have_no_say_any_more(run, image, tmp_path, capsys, override):
     assert mapped(run, image, tmp_path / "map.tif", override) == 1
-    assert f"{override} has no say with prompts={run}" in capsys.readouterr().err
+    key = override.partition("=")[0]
+    assert f"{key}= has no say with fitted={run}" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

@@ -107,7 +107,10 @@ def test_fitting_is_not_repeated(scene_folder, tmp_path, capsys, interrupted):
     prompts = out.with_name("map.fitted.safetensors")
     made = prompts.stat().st_mtime_ns
     assert fitted(scene_folder, "village", out, ONE) == 0
-    assert f"prompts in {prompts} (fitted before, by the same command)" in capsys.readouterr().out
+    assert (
+        f"fitted method in {prompts} (fitted before, by the same command)"
+        in capsys.readouterr().out
+    )
     assert prompts.stat().st_mtime_ns == made
     assert out.read_bytes() == straight.read_bytes()
     assert fitted(scene_folder, "village", out) == 0
@@ -119,7 +122,7 @@ def test_an_interrupted_fit_leaves_nothing(scene_folder, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(MapSR, "fit_coarse", interrupt)
+        patch.setattr(MapSR, "fit", interrupt)
         assert fitted(scene_folder, "village", tmp_path / "map.tif") == 130
     assert list(tmp_path.iterdir()) == []
 
@@ -166,13 +169,13 @@ def test_a_finished_map_of_another_configuration_is_refused(run, image, tmp_path
     assert out.read_bytes() == whole
 
 
-def test_prompts_that_were_fitted_otherwise_are_refused(scene_folder, tmp_path, capsys):
+def test_a_method_that_was_fitted_otherwise_are_refused(scene_folder, tmp_path, capsys):
     out = tmp_path / "map.tif"
     assert fitted(scene_folder, "village", out) == 0
     before = out.read_bytes()
     assert fitted(scene_folder, "village", out, "prompts.epochs=3", "seed=4") == 1
     err = capsys.readouterr().err
-    assert "map.fitted.safetensors holds prompts that were fitted otherwise:" in err
+    assert "map.fitted.safetensors holds a method that was fitted otherwise:" in err
     assert "seed is 4, was 0" in err and "prompts.epochs is 3, was 2" in err
     assert out.read_bytes() == before
     assert fitted(scene_folder, "village", out, "seed=4", "overwrite=true") == 0

@@ -261,10 +261,3 @@ def test_the_mirror_is_offline_and_inside_the_run_folder(scene_folder, tmp_path,
     assert main(command) == 0
     assert list(output.glob("wandb/offline-run-*/run-*.wandb"))
     assert {path.name for path in tmp_path.iterdir()} == {"run"}
-
-
-def test_a_cluster_is_not_taken_for_this_machine(scene_folder, tmp_path, capsys):
-    command = ["run", *FOUND, "engine=ray", f"data.root={scene_folder}"]
-    assert main([*command, f"output={tmp_path / 'run'}"]) == 1
-    assert "engine=ray belongs to mapsr map" in capsys.readouterr().err
-    assert not (tmp_path / "run").exists()
