@@ -12,9 +12,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from stand_ins import normal, uniform
 
-from mapsr.errors import ConfigError
 from mapsr.features import cache as module
-from mapsr.features.cache import DiskCacheSettings, NoCacheSettings, TokenCache, TokenKey
+from mapsr.features.cache import TokenCache, TokenKey
 
 ENCODER = {"class": "Toy", "settings": {"layer": 3}, "weights": "ab"}
 # what an entry of (6, 3, 5) takes: 360 bytes of numbers and some hundred of header
@@ -284,22 +283,3 @@ def test_processes_that_write_the_same_keys_do_each_other_no_harm(cache, warning
     assert (job.communicate()[1], job.returncode) == ("", 0)
     assert warnings() == []
     assert len([path for path in cache.folder.rglob("*") if path.is_file()]) == 12
-
-
-def test_where_tokens_are_kept(monkeypatch, tmp_path):
-    assert NoCacheSettings().open() is None
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.delenv("MAPSR_CACHE", raising=False)
-    assert DiskCacheSettings().open().folder == tmp_path / "mapsr" / "tokens"
-    monkeypatch.setenv("MAPSR_CACHE", str(tmp_path / "mine"))
-    assert DiskCacheSettings().open().folder == tmp_path / "mine"
-    assert DiskCacheSettings(str(tmp_path / "own")).open().folder == tmp_path / "own"
-    assert list(tmp_path.iterdir()) == []  # nothing appears before the first entry
-
-
-def test_what_can_be_no_cache_is_refused(tmp_path):
-    (tmp_path / "file").touch()
-    with pytest.raises(ConfigError, match="which is a file: set cache"):
-        DiskCacheSettings(str(tmp_path / "file")).open()
-    with pytest.raises(ConfigError, match=r"cache.most_gib is 0, expected a number in \(0, inf\]"):
-        DiskCacheSettings(most_gib=0)
