@@ -11,7 +11,14 @@ import numpy as np
 
 from mapsr.errors import RasterError
 from mapsr.files import publish
-from mapsr.geo import WindowWriter, read_values, window_writer, write_cog, write_label_sides
+from mapsr.geo import (
+    Window,
+    WindowWriter,
+    read_values,
+    window_writer,
+    write_cog,
+    write_label_sides,
+)
 from mapsr.legends import Legend
 from mapsr.mapping.blend import UnitResult, join
 from mapsr.mapping.engines import Raster
@@ -104,8 +111,16 @@ def _join_units(
                 writers[key](unit.owned, array)
                 sums[key, unit.number] = zlib.crc32(np.ascontiguousarray(array).data)
     for (key, number), wanted in sums.items():
-        if zlib.crc32(read_values(paths[key], plan[number].owned).data) != wanted:
+        if _sum_of(paths[key], plan[number].owned) != wanted:
             raise RasterError(
-                f"{paths[key]} does not hold what was written to it: was the disk full? What is "
-                "done is kept, and the same command goes on from there."
+                f"Can't write {paths[key]}: it does not hold what was written to it. Is the disk "
+                "full? What is done is kept, and the same command goes on from there."
             )
+
+
+def _sum_of(path: Path, window: Window) -> int | None:
+    """A checksum of a window's values; None where they can't be read."""
+    try:
+        return zlib.crc32(read_values(path, window).data)
+    except RasterError:  # torn
+        return None

@@ -199,7 +199,7 @@ def test_codes_out_of_the_legend_are_counted(scene_folder, image, tmp_path, caps
     where = Grid(grid.crs, grid.transform @ Affine.scale(5), 14, 22)
     coarse = coarse_file(tmp_path / "coarse.tif", where, codes)
     assert fitted(scene_folder, "village", tmp_path / "map.tif", coarse) == 0
-    assert "hold code 77 (480 pixels of a window), which legend nlcd" in capsys.readouterr().err
+    assert "hold code 77 (360 pixels of a window), which legend nlcd" in capsys.readouterr().err
 
 
 def test_a_coarse_product_without_a_known_code_is_refused(scene_folder, image, tmp_path, capsys):

@@ -10,7 +10,8 @@ from mapsr.legends.legend import LandClass, Legend
 from mapsr.legends.soft import SoftCrosswalk, soft_names
 
 TARGET = load_legend("chesapeake4")
-PRODUCTS = [name for name in legend_names() if not name.startswith("chesapeake")]
+TARGETS = ("chesapeake", "ecovision")
+PRODUCTS = [name for name in legend_names() if not name.startswith(TARGETS)]
 TABLE = """
 name: mine
 product: tiny
