@@ -1,5 +1,6 @@
 import argparse
 import builtins
+import dataclasses
 import hashlib
 from importlib import metadata
 
@@ -62,6 +63,8 @@ def test_weights_that_are_here_widen_the_choice(monkeypatch, tmp_path, capsys):
     digest = hashlib.sha256(b"whole").hexdigest()
     entry = weights.Weights("anyup_paper", "anyup_paper.pth", "u", None, digest, "l", "s", 1)
     monkeypatch.setitem(weights.REGISTRY, "anyup_paper", entry)
+    tiny = dataclasses.replace(weights.entry("vit_tiny"), sha256=digest)
+    monkeypatch.setitem(weights.REGISTRY, "vit_tiny", tiny)
     monkeypatch.setenv("MAPSR_WEIGHTS", str(tmp_path))
     assert run() == 0
     out = capsys.readouterr().out
