@@ -64,6 +64,7 @@ def test_the_example_runs_maps_and_stands_in_a_table(site, scene_folder, tmp_pat
         *("data=geotiff", f"data.root={scene_folder}", "data.image=*/{scene}_naip.tif"),
         *("data.coarse=*/{scene}_nlcd_30m.tif", "data.truth=*/{scene}_cclc.tif"),
         *("data.fit=train/*", "data.score=val/*", "logger=none", "windows.chip=64"),
+        "windows.overlap=16",
     ]
     choice = ["method=mean_colour", "method.chips=null"]
     done = mapsr(site, "run", *data, *choice, "output=run", cwd=tmp_path)

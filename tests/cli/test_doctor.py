@@ -1,7 +1,7 @@
 import argparse
 import builtins
+import dataclasses
 import hashlib
-from dataclasses import replace
 from importlib import metadata
 
 import pytest
@@ -64,7 +64,7 @@ def test_weights_that_are_here_widen_the_choice(monkeypatch, tmp_path, capsys):
     digest = hashlib.sha256(b"whole").hexdigest()
     entry = weights.Weights("anyup_paper", "anyup_paper.pth", "u", None, digest, "l", "s", 1)
     monkeypatch.setitem(weights.REGISTRY, "anyup_paper", entry)
-    tiny = replace(weights.REGISTRY["vit_tiny"], sha256=digest)
+    tiny = dataclasses.replace(weights.entry("vit_tiny"), sha256=digest)
     monkeypatch.setitem(weights.REGISTRY, "vit_tiny", tiny)
     monkeypatch.setenv("MAPSR_WEIGHTS", str(tmp_path))
     assert run() == 0

@@ -27,7 +27,7 @@ METHODS = {
     "l2hnet_original": (*TRAINED, "network.width=8"),
     "unetformer": RANDOM,
     "efficientvit": RANDOM,
-    "efficientvim": RANDOM,
+    "efficientvim": (*RANDOM, "training.freeze_norm=false"),
 }
 METHODS["paraformer"] += ("training.crop=64",)
 
@@ -35,6 +35,14 @@ METHODS["paraformer"] += ("training.crop=64",)
 def labels_of(path):
     with rasterio.open(path) as dataset:
         return dataset.read(1)
+
+
+@pytest.fixture(scope="module")
+def voted(tmp_path_factory):
+    run = tmp_path_factory.mktemp("voted") / "run"
+    fit = ("run", "method=kmeans_voting", *DRAWN, *METHODS["kmeans_voting"], f"output={run}")
+    assert main(list(fit)) == 0
+    return run
 
 
 def test_no_method_is_left_out():
@@ -101,22 +109,15 @@ def test_tokens_of_the_cache_serve_maps_too(tmp_path, monkeypatch, capsys):
         (["refine=none"], "refine= has no say with fitted="),
     ],
 )
-def test_what_has_no_say_any_more_is_refused(
-    tmp_path_factory, tmp_path, overrides, message, capsys
-):
-    run = tmp_path / "run"
-    assert main(["run", "method=kmeans_voting", *DRAWN, *METHODS["kmeans_voting"],
-                 f"output={run}"]) == 0  # fmt: skip
-    given = [f"fitted={run}", "image=x.tif", f"out={tmp_path / 'map.tif'}"]
+def test_what_has_no_say_any_more_is_refused(voted, tmp_path, overrides, message, capsys):
+    image = voted / "scenes" / "score_0" / "image.tif"
+    given = [f"fitted={voted}", f"image={image}", f"out={tmp_path / 'map.tif'}"]
     assert main(["map", *given, *overrides]) == 1
     assert message in capsys.readouterr().err
 
 
-def test_a_fitted_file_for_more_bands_or_other_values_than_there_are(tmp_path, capsys):
-    run = tmp_path / "run"
-    assert main(["run", "method=kmeans_voting", *DRAWN, *METHODS["kmeans_voting"],
-                 f"output={run}"]) == 0  # fmt: skip
-    image = run / "scenes" / "score_0" / "image.tif"
+def test_a_fitted_file_for_more_bands_or_other_values_than_there_are(voted, tmp_path, capsys):
+    image = voted / "scenes" / "score_0" / "image.tif"
     with rasterio.open(image) as dataset:
         values, profile = dataset.read(), dataset.profile
     for name, changed, message in (
@@ -127,5 +128,5 @@ def test_a_fitted_file_for_more_bands_or_other_values_than_there_are(tmp_path, c
         profile.update(count=len(changed), dtype=changed.dtype)
         with rasterio.open(path, "w", **profile) as dataset:
             dataset.write(changed)
-        assert main(["map", f"fitted={run}", f"image={path}", f"out={tmp_path / 'm.tif'}"]) == 1
+        assert main(["map", f"fitted={voted}", f"image={path}", f"out={tmp_path / 'm.tif'}"]) == 1
         assert message in capsys.readouterr().err
