@@ -3,7 +3,14 @@
 from mapsr.prompts.em import EmFit, EmPromptSettings, fit_em
 from mapsr.prompts.file import PromptFile, load_prompts, save_prompts
 from mapsr.prompts.observations import FactoredPixels, SampledPixels
-from mapsr.prompts.prior import PriorSettings, class_shares, log_prior, posterior, product_doubt
+from mapsr.prompts.prior import (
+    PriorSettings,
+    class_shares,
+    log_prior,
+    posterior,
+    product_doubt,
+    renormalised,
+)
 from mapsr.prompts.probe import LinearProbe, PixelSample, ProbeSettings, train_probe
 from mapsr.prompts.prompts import ClassPrompts, PromptState
 from mapsr.prompts.settings import CoarsePromptSettings, PromptSettings, TruthPromptSettings
@@ -29,6 +36,7 @@ __all__ = [
     "log_prior",
     "posterior",
     "product_doubt",
+    "renormalised",
     "save_prompts",
     "train_probe",
 ]

@@ -102,6 +102,16 @@ def posterior(
     return every
 
 
+def renormalised(refined: Tensor) -> Tensor:
+    """Make probabilities again of what a graph smoothed, (B, C, H, W): its sums miss one a little.
+
+    Propagation over a symmetrically normalised graph keeps signs but not sums. The most probable
+    class of a pixel stays what it was.
+    """
+    positive = refined.clamp_min(0)
+    return positive / positive.sum(1, keepdim=True).clamp_min(1e-12)
+
+
 def product_doubt(probabilities: Tensor, products: Tensor, table: tuple[int, ...]) -> Tensor:
     """Probability that a pixel is not of the class that its product class stands for, (B, H, W).
 
