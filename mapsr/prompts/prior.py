@@ -92,7 +92,11 @@ def posterior(
         prior: (B, C, H, W), log p(c | k) of `log_prior`.
         sharpness: kappa.
         strength: beta; 0 leaves the product out.
+
+    Raises:
+        ConfigError: ``strength`` is below 0.
     """
+    require_range(strength, "product_prior")
     scores = sharpness * cosine
     if strength > 0:
         scores = scores + strength * prior[:, prompts.present.to(prior.device)]

@@ -102,6 +102,12 @@ def test_a_strong_product_wins():
     assert (posterior(cosine, ours, prior, 20.0, 1.0).argmax(1) == 2).all()
 
 
+def test_a_product_that_counts_less_than_nothing_is_refused():
+    cosine, prior = torch.zeros(1, 2, 1, 1), torch.zeros(1, 2, 1, 1)
+    with pytest.raises(ConfigError, match=r"product_prior is -0.5, expected a number in \[0"):
+        posterior(cosine, prompts(1, 1), prior, 20.0, -0.5)
+
+
 def test_smoothed_probabilities_sum_to_one_again():
     smoothed = torch.tensor([[0.6, 0.2, 0.0], [0.1, 0.1, 0.02]]).T[None, :, None]
     found = renormalised(smoothed)
