@@ -4,7 +4,14 @@ from mapsr.prompts.coarse import CoarsePromptSettings
 from mapsr.prompts.em import EmFit, EmPromptSettings, fit_em
 from mapsr.prompts.fitting import Material, PromptFit, PromptSettings
 from mapsr.prompts.observations import FactoredPixels, SampledPixels
-from mapsr.prompts.prior import PriorSettings, class_shares, log_prior, posterior, product_doubt
+from mapsr.prompts.prior import (
+    PriorSettings,
+    class_shares,
+    log_prior,
+    posterior,
+    product_doubt,
+    renormalised,
+)
 from mapsr.prompts.probe import LinearProbe, PixelSample, ProbeSettings, train_probe
 from mapsr.prompts.prompts import ClassPrompts, PromptState
 from mapsr.prompts.truth import TruthPromptSettings
@@ -30,5 +37,6 @@ __all__ = [
     "log_prior",
     "posterior",
     "product_doubt",
+    "renormalised",
     "train_probe",
 ]

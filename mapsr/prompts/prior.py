@@ -92,7 +92,11 @@ def posterior(
         prior: (B, C, H, W), log p(c | k) of `log_prior`.
         sharpness: kappa.
         strength: beta; 0 leaves the product out.
+
+    Raises:
+        ConfigError: ``strength`` is below 0.
     """
+    require_range(strength, "product_prior")
     scores = sharpness * cosine
     if strength > 0:
         scores = scores + strength * prior[:, prompts.present.to(prior.device)]
@@ -100,6 +104,16 @@ def posterior(
     every = shares.new_zeros(len(shares), len(prompts.counts), *shares.shape[2:])
     every[:, prompts.present.to(shares.device)] = shares
     return every
+
+
+def renormalised(refined: Tensor) -> Tensor:
+    """Make probabilities again of what a graph smoothed, (B, C, H, W): its sums miss one a little.
+
+    Propagation over a symmetrically normalised graph keeps signs but not sums. The most probable
+    class of a pixel stays what it was.
+    """
+    positive = refined.clamp_min(0)
+    return positive / positive.sum(1, keepdim=True).clamp_min(1e-12)
 
 
 def product_doubt(probabilities: Tensor, products: Tensor, table: tuple[int, ...]) -> Tensor:

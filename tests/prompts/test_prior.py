@@ -14,6 +14,7 @@ from mapsr.prompts import (
     log_prior,
     posterior,
     product_doubt,
+    renormalised,
 )
 
 SHARES = torch.tensor([[0.9, 0.1, 0], [0.2, 0.5, 0.3], [0, 0, 0]]).double()
@@ -99,6 +100,21 @@ def test_a_strong_product_wins():
     prior = torch.tensor([0.05, 0.05, 0.9]).log().view(1, 3, 1, 1).expand(1, 3, 2, 2)
     assert (posterior(cosine, ours, prior, 20.0, 0.0).argmax(1) == 0).all()
     assert (posterior(cosine, ours, prior, 20.0, 1.0).argmax(1) == 2).all()
+
+
+def test_a_product_that_counts_less_than_nothing_is_refused():
+    cosine, prior = torch.zeros(1, 2, 1, 1), torch.zeros(1, 2, 1, 1)
+    with pytest.raises(ConfigError, match=r"product_prior is -0.5, expected a number in \[0"):
+        posterior(cosine, prompts(1, 1), prior, 20.0, -0.5)
+
+
+def test_smoothed_probabilities_sum_to_one_again():
+    smoothed = torch.tensor([[0.6, 0.2, 0.0], [0.1, 0.1, 0.02]]).T[None, :, None]
+    found = renormalised(smoothed)
+    torch.testing.assert_close(
+        found[0, :, 0].T, torch.tensor([[0.75, 0.25, 0], [5, 5, 1]]) / torch.tensor([[1.0], [11.0]])
+    )
+    assert torch.equal(found.argmax(1), smoothed.argmax(1))
 
 
 def test_doubt_in_the_product_by_hand():
