@@ -1,6 +1,7 @@
 """``mapsr weights``: which weights there are, where they are, and whether they are whole.
 
-The state "unchecked" is that of weights whose published hash mapsr does not know.
+States of weights that are here: "whole" agrees with the hash that is published, "unchanged" with
+that of their first use on this machine; "unchecked" was never used and has no published hash.
 """
 
 import argparse
@@ -9,10 +10,12 @@ from typing import TYPE_CHECKING
 
 from mapsr.cli.console import say
 from mapsr.errors import WeightsError
-from mapsr.weights import REGISTRY, entry, locate, resolve, verify
+from mapsr.weights import REGISTRY, entry, locate, resolve, verified_against, verify
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
+
+_STATES = {"registry": "whole", "hub": "whole", "first use": "unchanged", "nothing": "unchecked"}
 
 
 def add_parser(subparsers: "Subparsers") -> None:
@@ -68,7 +71,7 @@ def _check(folder: str | None) -> int:
             rows.append((name, "absent", weights.source))
             continue
         try:
-            state = "whole" if weights.sha256 else "unchecked"
+            state = _STATES[verified_against(name, folder)]
             rows.append((name, state, verify(weights, path).sha256))
         except WeightsError as error:
             damaged += 1

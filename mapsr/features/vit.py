@@ -59,7 +59,7 @@ class ViTSettings:
         found = resolve(self.weights, self.checkpoint, weights_folder)
         encoder = ViT(self)
         encoder.load(load_state(found.path), str(found.path))
-        encoder.weights = {"name": self.weights, "sha256": found.sha256}
+        encoder.weights = {"name": found.name, "sha256": found.sha256}
         return encoder
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from rasterio.warp import transform_bounds
 
-from mapsr.geo.grids import Grid, read_grid, reading
+from mapsr.geo.drivers import reading
+from mapsr.geo.grids import Grid, read_grid
 from mapsr.geo.rasters import read_codes
 from mapsr.geo.windows import Window
 from mapsr.legends import MASKED

@@ -21,7 +21,8 @@ from rasterio.warp import transform_bounds
 from mapsr.errors import RasterError, near_match
 from mapsr.files import whole_file
 from mapsr.geo.burning import Geometries, true_metres, utm_zones, whole_blocks
-from mapsr.geo.grids import Grid, reading
+from mapsr.geo.drivers import reading
+from mapsr.geo.grids import Grid
 from mapsr.geo.windows import Window
 from mapsr.weights import cache_folder
 

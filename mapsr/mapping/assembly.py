@@ -14,10 +14,11 @@ from mapsr.files import publish
 from mapsr.geo import (
     Window,
     WindowWriter,
+    clear_sidecars,
     read_values,
     window_writer,
     write_cog,
-    write_label_sides,
+    write_sidecars,
 )
 from mapsr.legends import Legend
 from mapsr.mapping.blend import UnitResult, join
@@ -42,7 +43,13 @@ def output_paths(out: Path, outputs: Sequence[Output]) -> dict[str, Path]:
 
 
 def assemble(
-    raster: Raster, work: WorkFolder, out: Path, legend: Legend, tags: Mapping[str, str]
+    raster: Raster,
+    work: WorkFolder,
+    out: Path,
+    legend: Legend,
+    tags: Mapping[str, str],
+    *,
+    overwrite: bool,
 ) -> None:
     """Write a raster's outputs from its units; each appears whole or not at all.
 
@@ -54,6 +61,7 @@ def assemble(
         out: the label map.
         legend: of the labels.
         tags: provenance, written into the files.
+        overwrite: whether files beside a map that others made may be replaced.
 
     Raises:
         RasterError: a unit's file is damaged, or the files can't be written.
@@ -69,7 +77,9 @@ def assemble(
             names = legend.names if output.kind == "scores" else (output.kind,)
             write_cog(plain[key], cog, tags=tags, names=names, legend=legend if labels else None)
             if labels:
-                write_label_sides(path, legend)
+                write_sidecars(path, legend, overwrite=overwrite)
+            else:
+                clear_sidecars(path, overwrite=overwrite)
             publish(cog, path)
             plain[key].unlink()
     except OSError as error:

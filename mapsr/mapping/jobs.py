@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mapsr.errors import ConfigError, MapsrError
-from mapsr.geo import block_cache, read_tags
+from mapsr.geo import block_cache, clear_sidecars, read_tags
 from mapsr.legends import Legend
 from mapsr.mapping.assembly import assemble, output_paths
 from mapsr.mapping.engines import Engine, Raster, UnitTask, cache_mib
@@ -82,7 +82,7 @@ class _Open:
     def assemble(self) -> None:
         job = self.job
         tags = {**job.tags, JOB_TAG: job.hash}
-        assemble(job.raster, self.work, job.out, job.legend, tags)
+        assemble(job.raster, self.work, job.out, job.legend, tags, overwrite=job.overwrite)
         self.work.remove()
 
 
@@ -172,11 +172,21 @@ class _Runner:
                     f"{path} is there already, made from other inputs or settings: choose another "
                     "out=, or set overwrite=true."
                 )
+            if not job.overwrite:
+                self._clear(path, one)
         if one.resumed:
             logger.warning(
                 "%s: going on, %d of %d units are done", job.out, one.resumed, len(job.raster.plan)
             )
         return one
+
+    def _clear(self, path: Path, one: _Open) -> None:
+        """Refuse side files of others before the work, not after it."""
+        try:
+            clear_sidecars(path, overwrite=False)
+        except MapsrError:
+            one.work.close()
+            raise
 
     def _settle(self, one: _Open) -> None:
         """Put a map together once its last unit is there; free a job that failed."""

@@ -8,10 +8,9 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from mapsr.errors import FittedError, MapsrError
-from mapsr.files import whole_file
+from mapsr.files import save_tensors
 from mapsr.geo import WindowSettings
 from mapsr.legends import LandClass, Legend
 from mapsr.methods.earlier import upgraded
@@ -112,10 +111,7 @@ class FittedMethod:
             "about": self.about,
         }
         tensors = {k: v.detach().cpu().contiguous() for k, v in self.state.tensors.items()}
-        with whole_file(path) as temporary:
-            mode = temporary.stat().st_mode
-            save_file(tensors, temporary, metadata={"mapsr": json.dumps(about)})
-            temporary.chmod(mode)  # the library replaces the file, readable by its owner alone
+        save_tensors(path, tensors, {"mapsr": json.dumps(about)})
         return replace(self, sha256=sha256_of(path))
 
 

@@ -198,7 +198,7 @@ def assemble(
         network = make()
     if found is not None:
         network.encoder.load(load_state(found.path), str(found.path))
-        network.weights = {"name": start.weights, "sha256": found.sha256}
+        network.weights = {"name": found.name, "sha256": found.sha256}
     return network
 
 

@@ -16,7 +16,7 @@ import mapsr
 from mapsr.data import SceneSource
 from mapsr.differences import INPUTS, differences
 from mapsr.errors import ConfigError, MapsrError
-from mapsr.geo import overlap
+from mapsr.geo import overlap, source_files
 from mapsr.legends import Legends
 from mapsr.locks import FolderLock
 from mapsr.mapping.store import file_states
@@ -151,7 +151,7 @@ def _about(images: Sequence[Image], settings: MapSettings, facts: ImageFacts) ->
     files: list[Path] = []
     for image in images:
         files += [*(image.info.files if image.info else ())]
-        files += [image.coarse] if image.coarse else []
+        files += source_files(image.coarse) if image.coarse else ()
     parts: dict[str, Any] = {
         name: content_of(getattr(settings, name))
         for name in settings.used

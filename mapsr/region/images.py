@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mapsr.data import Scene, read_table
 from mapsr.errors import DataError, MapsrError, RasterError
-from mapsr.geo import ImageInfo, image_info
+from mapsr.geo import ImageInfo, image_info, is_side_file_name
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,18 @@ def find_images(text: str, coarse: Path | None) -> Images:
     else:
         anchor = path.anchor or "."
         matches = sorted(Path(anchor).glob(str(path.relative_to(anchor))))
-        found = [(match, coarse) for match in matches if match.is_file()]
+        found = [(match, coarse) for match in matches if _is_image(match)]
         if not found:
             raise DataError(f"No file matches image={text}, expected at least one; check it.")
     twice, times = Counter(path.resolve() for path, _ in found).most_common(1)[0]
     if times > 1:
         raise DataError(f"{text} names {twice} {times} times, expected it once.")
     return Images(tuple(_seen(*one) for one in found), single=found[0][0] == path)
+
+
+def _is_image(path: Path) -> bool:
+    """Whether a match of a pattern is more than a file that lies beside an image."""
+    return path.is_file() and not is_side_file_name(path.name)
 
 
 def _seen(path: Path, coarse: Path | None) -> Image:

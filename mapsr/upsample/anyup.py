@@ -60,7 +60,7 @@ class AnyUpSettings:
         found = resolve(self.weights, self.checkpoint, weights_folder)
         upsampler = AnyUp()
         upsampler.load(load_state(found.path), str(found.path))
-        upsampler.weights = {"name": self.weights, "sha256": found.sha256}
+        upsampler.weights = {"name": found.name, "sha256": found.sha256}
         return upsampler
 
 

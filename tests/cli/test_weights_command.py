@@ -62,6 +62,17 @@ def test_check_does_not_call_whole_what_it_can_not_compare(tmp_path, capsys):
     assert capsys.readouterr().out.splitlines()[2].split() == ["unhashed", "unchecked", HASH]
 
 
+def test_check_tells_what_is_unchanged_since_its_first_use(tmp_path, capsys):
+    path = tmp_path / "unhashed.bin"
+    path.write_bytes(CONTENT)
+    weights.resolve("unhashed", folder=str(tmp_path))
+    assert run("check", "--folder", str(tmp_path)) == 0
+    assert capsys.readouterr().out.splitlines()[2].split() == ["unhashed", "unchanged", HASH]
+    path.write_bytes(b"another")
+    assert run("check", "--folder", str(tmp_path)) == 1
+    assert "have changed since they were first used" in capsys.readouterr().out
+
+
 def test_fetch_says_where_the_files_are(tmp_path, capsys):
     (tmp_path / "known.pth").write_bytes(CONTENT)
     assert run("fetch", "known", "--folder", str(tmp_path)) == 0
