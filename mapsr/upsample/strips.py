@@ -24,9 +24,12 @@ class Rows:
 
     Attributes:
         values: (B, H, W, C) contiguous.
+        spare: memory of one more such map, which blocks use in turn: to ask the system for a new
+            one costs half as much as a convolution. None until the first block.
     """
 
     values: Tensor
+    spare: Tensor | None = None
 
     @staticmethod
     def of(image: Tensor) -> "Rows":
@@ -42,7 +45,7 @@ class Rows:
         """Apply a 1 x 1 convolution; ``into`` may be these rows themselves."""
         matrix = weight.flatten(1).T
         if into is None:
-            into = Rows(self.values.new_empty(*self.values.shape[:3], len(weight)))
+            into = Rows(self.values.new_empty(*self.values.shape[:3], len(weight)), self.spare)
         for strip in self._strips():
             into.values[:, strip] = self.values[:, strip] @ matrix
         return into
@@ -92,7 +95,7 @@ class Rows:
         active = _Pool(self, grid)
         for strip, some in inner._activated(other):
             active.add(strip, some)
-        pooled: Tensor = mean + F.conv2d(active.total.permute(0, 3, 1, 2), second.weight)
+        pooled: Tensor = mean + F.conv2d(active.total(), second.weight)
         return pooled
 
     def pooled(self, grid: tuple[int, int]) -> Tensor:
@@ -100,7 +103,7 @@ class Rows:
         mean = _Pool(self, grid)
         for strip in self._strips():
             mean.add(strip, self.values[:, strip])
-        return mean.total.permute(0, 3, 1, 2)
+        return mean.total()
 
     def convolved(
         self,
@@ -154,7 +157,9 @@ class Rows:
 
     def _through(self, norm: nn.GroupNorm, convolution: nn.Conv2d) -> "Rows":
         matrix = convolution.weight.flatten(1).T.expand(len(self.values), -1, -1)
-        inner = Rows(torch.empty_like(self.values))
+        if self.spare is None or self.spare.shape != self.values.shape:
+            self.spare = torch.empty_like(self.values)
+        inner = Rows(self.spare)
         for strip, active in self._activated(norm):
             torch.bmm(_pixels(active), matrix, out=_pixels(inner.values[:, strip]))
         return inner
@@ -202,12 +207,18 @@ class _Pool:
         batch, height, width, channels = rows.values.shape
         self.down = pool_matrix(height, grid[0]).to(rows.values)  # (h, H)
         self.across = pool_matrix(width, grid[1]).to(rows.values)  # (w, W)
-        self.total = rows.values.new_zeros(batch, *grid, channels)
+        self.rows = rows.values.new_zeros(batch, grid[0], width, channels)
 
     def add(self, strip: slice, values: Tensor) -> None:
         """Add (B, rows, W, C)."""
-        across = self.across @ values  # (B, rows, w, C)
-        self.total += torch.einsum("hr,brwc->bhwc", self.down[:, strip], across)
+        down = self.down[:, strip]
+        cells = down.any(1).nonzero()[:, 0]  # the few that the strip touches, side by side
+        some = slice(int(cells[0]), int(cells[-1]) + 1)
+        self.rows[:, some] += (down[some] @ values.flatten(2)).view_as(self.rows[:, some])
+
+    def total(self) -> Tensor:
+        """The means, (B, C, h, w)."""
+        return (self.across @ self.rows).permute(0, 3, 1, 2)
 
 
 def pool_matrix(pixels: int, cells: int) -> Tensor:
