@@ -10,8 +10,8 @@ from torch import Tensor
 # Rows that are whole at once: 480 against 20 000 nodes are 38 MB. No power of two, for then the
 # columns of a result share a few lines of the cache, and its transpose takes four times as long.
 _BLOCK = 480
-# Elements that are kept for their mirror images, 32 MiB: enough for most pairs of 5000 nodes.
-_KEPT = 8 << 20
+# Elements that are kept for their mirror images, 64 MiB: enough for all pairs of 5700 nodes.
+_KEPT = 16 << 20
 
 
 def symmetric_rows(
@@ -20,7 +20,7 @@ def symmetric_rows(
     """Yield a symmetric matrix by blocks of rows, computing most pairs once.
 
     A block is compared with the nodes from itself on; the result, transposed, serves the rows of
-    those nodes too. Memory: one block of rows, and results kept for later, 32 MiB at most; pairs
+    those nodes too. Memory: one block of rows, and results kept for later, 64 MiB at most; pairs
     too far apart for that are compared twice.
 
     Args:

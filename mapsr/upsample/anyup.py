@@ -34,8 +34,8 @@ GROUPS = 8
 REACH = 0.1
 # What the public checkpoints were trained on: ImageNet statistics of RGB in [0, 1].
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# Elements of one chunk of attention logits: 1 MiB stays in a CPU's cache; a GPU wants more.
-_LOGITS = 1 << 18
+# Elements of one chunk of attention logits: 2 MiB on a CPU; a GPU wants more at once.
+_LOGITS = 1 << 19
 _LOGITS_GPU = 8 << 20
 
 
@@ -231,14 +231,18 @@ class AnyUp(Upsampler):
     ) -> LocalOperator:
         cells = _cells(size, grid).to(queries.device)
         weights = queries.new_empty(len(queries), *cells.shape)
+        shut = [
+            torch.zeros_like(axis.allowed, dtype=queries.dtype).masked_fill_(
+                ~axis.allowed, -math.inf
+            )
+            for axis in (cells.rows, cells.columns)
+        ]
         elements = _LOGITS_GPU if queries.is_cuda else _LOGITS
         for part in cells.chunks(elements // (len(queries) * HEADS)):
             query = self.cross_decode.cross_attn.query(queries[:, cells.pixels[part].clamp_min(0)])
             query = query.unflatten(3, (HEADS, -1)).transpose(2, 3)  # (B, g, heads, M, 32)
             key = keys[:, cells.tokens[part]].unflatten(3, (HEADS, -1)).permute(0, 1, 3, 4, 2)
-            blocked = torch.zeros(1, device=queries.device).masked_fill(
-                ~cells.allowed(part)[:, None], float("-inf")
-            )
+            blocked = cells.combine(torch.add, shut[0], shut[1], cells=part)[:, None]
             logits = (query @ key).add_(blocked)  # (B, g, heads, M, K)
             torch.mean(logits.softmax(4), dim=2, out=weights[:, part])
         return LocalOperator(cells, weights)

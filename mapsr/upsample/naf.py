@@ -168,9 +168,10 @@ class Naf(Upsampler):
 
     def _queries(self, image: Tensor, encoder: nn.Sequential, size: tuple[int, int]) -> Rows:
         rows = Rows.of(image).convolved(cast(nn.Conv2d, encoder[0]))
+        inner: Rows | None = None
         for block in encoder[1:]:
             block = cast(Block, block)
-            inner = rows.convolved(block.conv1, block.norm1)
+            inner = rows.convolved(block.conv1, block.norm1, into=inner)
             rows = inner.convolved(block.conv2, block.norm2, into=rows)
         if rows.size != size:
             rows = Rows.of(F.adaptive_avg_pool2d(rows.values.permute(0, 3, 1, 2), size))

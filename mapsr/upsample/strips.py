@@ -3,7 +3,7 @@
 A 128-channel map of a 448 px chip has 103 MB. Run as whole-image layers, a residual block reads
 and writes it a dozen times; in strips that stay in the cache it is read and written a few times,
 and no more than two maps exist. Group norms need sums over the whole image before the first value
-can be normalised; they are taken of each strip as it is written.
+can be normalised.
 """
 
 from collections.abc import Iterator
@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Pixels of a strip on a CPU: 1024 x 128 floats are 512 KiB. A GPU takes the image whole.
-_STRIP = 1024
+# Pixels of a strip on a CPU: 4096 x 128 floats are 2 MiB. A GPU takes the image whole.
+_STRIP = 4096
 
 
 @dataclass
@@ -24,11 +24,12 @@ class Rows:
 
     Attributes:
         values: (B, H, W, C) contiguous.
-        sums: (2, B, C) float64 of the values and of their squares, None where not known.
+        spare: memory of one more such map, which blocks use in turn: to ask the system for a new
+            one costs half as much as a convolution. None until the first block.
     """
 
     values: Tensor
-    sums: Tensor | None = None
+    spare: Tensor | None = None
 
     @staticmethod
     def of(image: Tensor) -> "Rows":
@@ -44,11 +45,9 @@ class Rows:
         """Apply a 1 x 1 convolution; ``into`` may be these rows themselves."""
         matrix = weight.flatten(1).T
         if into is None:
-            into = Rows(self.values.new_empty(*self.values.shape[:3], len(weight)))
-        into.sums = into._no_sums()
+            into = Rows(self.values.new_empty(*self.values.shape[:3], len(weight)), self.spare)
         for strip in self._strips():
             into.values[:, strip] = self.values[:, strip] @ matrix
-            into._count(strip)
         return into
 
     def encode(self, encoder: nn.Sequential, into: "Rows | None" = None) -> "Rows":
@@ -68,7 +67,6 @@ class Rows:
             columns: cosine and sine of the column angles b, (1, W, C / heads).
             heads: how many parts of the channels are turned alike, each in itself.
         """
-        self.sums = None
         half = self.values.shape[3] // heads // 2
         cos_b, sin_b = (table[:, :, None] for table in columns)
         for strip in self._strips():
@@ -83,10 +81,8 @@ class Rows:
         norm, _, first, other, _, second = cast(Any, layer.block)
         inner = self._through(norm, first)
         matrix = second.weight.flatten(1).T.expand(len(self.values), -1, -1)
-        self.sums = self._no_sums()
         for strip, active in inner._activated(other):
             _pixels(self.values[:, strip]).baddbmm_(_pixels(active), matrix)
-            self._count(strip)
 
     def residual_pooled(self, layer: nn.Module, grid: tuple[int, int]) -> Tensor:
         """Apply a residual block and average to a grid, (B, C, h, w).
@@ -99,7 +95,7 @@ class Rows:
         active = _Pool(self, grid)
         for strip, some in inner._activated(other):
             active.add(strip, some)
-        pooled: Tensor = mean + F.conv2d(active.total.permute(0, 3, 1, 2), second.weight)
+        pooled: Tensor = mean + F.conv2d(active.total(), second.weight)
         return pooled
 
     def pooled(self, grid: tuple[int, int]) -> Tensor:
@@ -107,7 +103,7 @@ class Rows:
         mean = _Pool(self, grid)
         for strip in self._strips():
             mean.add(strip, self.values[:, strip])
-        return mean.total.permute(0, 3, 1, 2)
+        return mean.total()
 
     def convolved(
         self,
@@ -127,14 +123,12 @@ class Rows:
             channels = convolution.out_channels
             into = Rows(self.values.new_empty(*self.values.shape[:3], channels))
         affine = None if norm is None else self._affine(norm)
-        into.sums = into._no_sums()
         for strip in self._strips():
             x = self._around(strip, reach)
             if affine is not None:
                 x = F.silu(torch.addcmul(affine[1], x, affine[0]), inplace=True)
             plane = F.conv2d(x.permute(0, 3, 1, 2), convolution.weight, convolution.bias)
             into.values[:, strip] = plane.permute(0, 2, 3, 1)
-            into._count(strip)
         return into
 
     def _around(self, strip: slice, reach: int) -> Tensor:
@@ -163,10 +157,11 @@ class Rows:
 
     def _through(self, norm: nn.GroupNorm, convolution: nn.Conv2d) -> "Rows":
         matrix = convolution.weight.flatten(1).T.expand(len(self.values), -1, -1)
-        inner = Rows(torch.empty_like(self.values), self._no_sums())
+        if self.spare is None or self.spare.shape != self.values.shape:
+            self.spare = torch.empty_like(self.values)
+        inner = Rows(self.spare)
         for strip, active in self._activated(norm):
             torch.bmm(_pixels(active), matrix, out=_pixels(inner.values[:, strip]))
-            inner._count(strip)
         return inner
 
     def _activated(self, norm: nn.GroupNorm) -> Iterator[tuple[slice, Tensor]]:
@@ -176,15 +171,14 @@ class Rows:
 
     def _affine(self, norm: nn.GroupNorm) -> tuple[Tensor, Tensor]:
         """Write a group norm as x gain + shift, (B, 1, 1, C) each."""
-        height, width, channels = self.values.shape[1:]
-        if self.sums is None:
-            self.sums = self._no_sums()
-            for strip in self._strips():
-                self._count(strip)
+        batch, height, width, channels = self.values.shape
+        sums = self.values.new_zeros(2, batch, channels, dtype=torch.float64)
+        for strip in self._strips():
+            x = self.values[:, strip]
+            sums[0] += x.sum((1, 2))
+            sums[1] += x.square().sum((1, 2))
         size = height * width * channels // norm.num_groups
-        mean, square = (
-            self.sums.unflatten(2, (norm.num_groups, -1)).sum(3) / size
-        )  # (B, groups) each
+        mean, square = sums.unflatten(2, (norm.num_groups, -1)).sum(3) / size  # (B, groups) each
         scale = ((square - mean.square()).clamp_min(0) + norm.eps).rsqrt()
         each = channels // norm.num_groups
         gain = scale.repeat_interleave(each, 1) * norm.weight
@@ -193,17 +187,6 @@ class Rows:
             gain[:, None, None].to(self.values.dtype),
             shift[:, None, None].to(self.values.dtype),
         )
-
-    def _no_sums(self) -> Tensor:
-        batch, _, _, channels = self.values.shape
-        return self.values.new_zeros(2, batch, channels, dtype=torch.float64)
-
-    def _count(self, strip: slice) -> None:
-        """Add a strip, which is still in the cache, to the sums."""
-        assert self.sums is not None, "sums begin at zero"
-        x = _pixels(self.values[:, strip])
-        self.sums[0] += x.sum(1)
-        self.sums[1] += x.square().sum(1)
 
     def _strips(self) -> Iterator[slice]:
         batch, height, width, _ = self.values.shape
@@ -224,12 +207,18 @@ class _Pool:
         batch, height, width, channels = rows.values.shape
         self.down = pool_matrix(height, grid[0]).to(rows.values)  # (h, H)
         self.across = pool_matrix(width, grid[1]).to(rows.values)  # (w, W)
-        self.total = rows.values.new_zeros(batch, *grid, channels)
+        self.rows = rows.values.new_zeros(batch, grid[0], width, channels)
 
     def add(self, strip: slice, values: Tensor) -> None:
         """Add (B, rows, W, C)."""
-        across = self.across @ values  # (B, rows, w, C)
-        self.total += torch.einsum("hr,brwc->bhwc", self.down[:, strip], across)
+        down = self.down[:, strip]
+        cells = down.any(1).nonzero()[:, 0]  # the few that the strip touches, side by side
+        some = slice(int(cells[0]), int(cells[-1]) + 1)
+        self.rows[:, some] += (down[some] @ values.flatten(2)).view_as(self.rows[:, some])
+
+    def total(self) -> Tensor:
+        """The means, (B, C, h, w)."""
+        return (self.across @ self.rows).permute(0, 3, 1, 2)
 
 
 def pool_matrix(pixels: int, cells: int) -> Tensor:
