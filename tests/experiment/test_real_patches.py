@@ -26,8 +26,8 @@ def metrics(shared, tmp_path_factory):
     def of(name):
         if name not in done:
             output = tmp_path_factory.mktemp("patches") / name
-            settings, config = compose_run([*RUNS[name], "logger=none", f"output={output}"])
-            done[name] = run_experiment(settings, config, Quiet())[1]
+            settings = compose_run([*RUNS[name], "logger=none", f"output={output}"])
+            done[name] = run_experiment(settings, Quiet())[1]
         return done[name]
 
     with pytest.MonkeyPatch.context() as patch:

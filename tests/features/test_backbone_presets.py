@@ -2,8 +2,7 @@
 
 import pytest
 
-from mapsr.cli.compose import conf_folder
-from mapsr.cli.run import compose_run
+from mapsr.cli.compose import compose_run, conf_folder
 
 # model, layer, enlargement, positions
 VITS = {
@@ -22,6 +21,6 @@ def test_each_transformer_preset_is_listed():
 
 @pytest.mark.parametrize("name", VITS)
 def test_a_transformer_preset_has_its_model_layer_and_positions(name):
-    backbone = compose_run([f"backbone={name}"])[0].backbone
+    backbone = compose_run([f"backbone={name}"]).backbone
     assert (backbone.model, backbone.layer, backbone.enlarge, backbone.positions) == VITS[name]
     assert (backbone.weights, backbone.checkpoint) == (name, None)

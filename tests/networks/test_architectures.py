@@ -8,8 +8,7 @@ from safetensors.torch import save_file
 from stand_ins import uniform
 
 from mapsr import weights
-from mapsr.cli.compose import conf_folder
-from mapsr.cli.run import compose_run
+from mapsr.cli.compose import compose_run, conf_folder
 from mapsr.errors import ConfigError, WeightsError
 from mapsr.networks import (
     EfficientViMSettings,
@@ -92,7 +91,7 @@ def test_every_preset_has_a_published_count():
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_preset_has_the_published_parameters_and_statistics(name):
     bands, classes, count, printed = PRESETS[name]
-    settings = compose_run(["method=unetformer", f"network={name}"])[0].network
+    settings = compose_run(["method=unetformer", f"network={name}"]).network
     if not name.startswith("l2hnet"):  # which has no pretrained weights
         assert settings.pretrained
         settings = dataclasses.replace(settings, pretrained=False)

@@ -4,8 +4,7 @@ import dataclasses
 
 import pytest
 
-from mapsr.cli.compose import conf_folder
-from mapsr.cli.run import compose_run
+from mapsr.cli.compose import compose_run, conf_folder
 
 # settings that do not belong to a recipe, or only say how it is run
 NOT_PUBLISHED = {
@@ -121,6 +120,6 @@ def test_each_preset_but_the_small_one_has_a_published_recipe():
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_a_preset_has_the_published_values(name):
-    settings, _ = compose_run(["method=unetformer", f"training={name}"])
+    settings = compose_run(["method=unetformer", f"training={name}"])
     found = dataclasses.asdict(settings.training)
     assert {key: found[key] for key in found.keys() - NOT_PUBLISHED} == PUBLISHED[name]
