@@ -27,7 +27,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mapsr.cli.advice import first_line, helpful
 from mapsr.cli.console import note
-from mapsr.cli.keys import current, is_text
+from mapsr.cli.keys import current, expanded, is_text
 from mapsr.errors import ConfigError
 from mapsr.plugins import choices_of, conf_folder, load_choices
 from mapsr.settings import CHOICES, assembled, defaults_of, keys_of
@@ -63,13 +63,15 @@ def compose_map(overrides: Sequence[str]) -> tuple["MapSettings", frozenset[str]
     Raises:
         ConfigError: an unknown key or choice, or a value that does not fit.
     """
-    from mapsr.region import MapSettings, as_fitted
+    from mapsr.region import MapSettings, as_fitted, check_fitted
 
-    overrides = _renamed_source(current(overrides, note))
+    overrides = expanded(_renamed_source(current(overrides, note)))
     keys = keys_of(MapSettings)
     own, rest = _split(overrides, keys)
-    config = compose("map", rest, also=keys)
     given = frozenset(one.lstrip("+~").partition("=")[0] for one in overrides)
+    if own.get("fitted"):
+        check_fitted(own["fitted"], given)
+    config = compose("map", rest, also=keys)
     if own.get("fitted"):
         config = as_fitted(config, own["fitted"], given)
     defaults = defaults_of(keys.values())
@@ -143,7 +145,7 @@ def compose(name: str, overrides: Sequence[str], also: Iterable[str] = ()) -> di
         ConfigError: an unknown key, group or choice (the nearest one is named), a malformed
             override, or a value that is missing.
     """
-    overrides = [readable(override) for override in current(overrides, note)]
+    overrides = [readable(override) for override in expanded(current(overrides, note))]
     with session(), helpful(name, overrides, also):
         return plain(hydra_compose(name, overrides))
 

@@ -32,6 +32,19 @@ def current(overrides: Sequence[str], tell: Callable[[str], None]) -> list[str]:
     return found
 
 
+def expanded(overrides: Sequence[str]) -> list[str]:
+    """Write product_prior=S out: the choice that has such a strength, and the strength."""
+    found = []
+    chosen = any(one.startswith(("prior=", "fitted=")) for one in overrides)
+    for override in overrides:
+        value = override.removeprefix("product_prior=")
+        if value == override:
+            found.append(override)
+        else:
+            found += [*([] if chosen else ["prior=product"]), f"prior.strength={value}"]
+    return found
+
+
 def is_text(key: str) -> bool:
     """Tell whether a key of a command, or of a choice of a group, holds text."""
     from mapsr.experiment import RunSettings

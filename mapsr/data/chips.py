@@ -32,6 +32,9 @@ class Chip:
     further products, 255 also where one of them stands for another target class."""
     truth: torch.Tensor | None
     """uint8 (H, W) class index of the target legend, 255 nodata; None without truth."""
+    cell: tuple[float, float] | None = None
+    """Rows and columns of the image that a pixel of the coarse product spans, where a map is made
+    with the product; else None."""
 
 
 class SceneSource:

@@ -121,6 +121,7 @@ class Run:
             seed=settings.seed,
             progress=self.progress,
             on_step=self.mirror.step,
+            soft=settings.legend.soft,
         )
         fitted, method = fit(settings, task, settings.windows, runtime)
         fitted = fitted.save(self.folder.path / FILE)
@@ -135,7 +136,10 @@ class Run:
         outputs = tuple(Output(layer) for layer in method.layers)
         requests = [
             MapRequest(
-                scene.name, (image_info(scene.image),), self.folder.maps / f"{scene.name}.tif"
+                scene.name,
+                (image_info(scene.image),),
+                self.folder.maps / f"{scene.name}.tif",
+                products=(scene.coarse,) if scene.coarse else (),
             )
             for scene in self.scenes.score
         ]
@@ -159,6 +163,7 @@ class Run:
             "crosswalk": settings.legend.crosswalk,
             "transductive": settings.transductive,
             "trained_parameters": method.trained_parameters,
+            "product_prior": settings.product_prior,
         }
 
     def show(self, judgement: Judgement, maps: dict[Scene, dict[str, Path]]) -> None:
@@ -192,6 +197,7 @@ class Run:
             "method": kind_of(settings.method),
             "trained_parameters": method.trained_parameters,
             "transductive": settings.transductive,
+            "product_prior": settings.product_prior,  # above 0: the scored scenes' product was read
             "crosswalk": {
                 "name": settings.legend.crosswalk,
                 "coarse": {str(code): name for code, name in legends.coarse.targets().items()},

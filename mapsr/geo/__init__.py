@@ -1,6 +1,6 @@
 """Grids, windows and rasters: the only room that opens raster files."""
 
-from mapsr.geo.grids import Grid, overlap, read_grid
+from mapsr.geo.grids import Grid, cell_spans, overlap, read_grid
 from mapsr.geo.rasters import band_count, read_codes, read_image, read_values
 from mapsr.geo.readers import (
     ImageInfo,
@@ -31,6 +31,7 @@ __all__ = [
     "WindowWriter",
     "band_count",
     "block_cache",
+    "cell_spans",
     "clear_sidecars",
     "cover",
     "image_info",

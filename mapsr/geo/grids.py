@@ -7,6 +7,7 @@ from pathlib import Path
 import rasterio
 from affine import Affine
 from rasterio.crs import CRS
+from rasterio.warp import transform as warp_points
 from rasterio.warp import transform_bounds
 
 from mapsr.errors import RasterError
@@ -69,6 +70,37 @@ class Grid:
         a, b, x, d, e, y = self.transform[:6]
         transform = Affine(a, b, x + a * window.col, d, e, y + e * window.row)
         return Grid(self.crs, transform, window.height, window.width)
+
+
+def cell_spans(path: Path, grid: Grid) -> tuple[float, float]:
+    """Say how many rows and columns of a grid a pixel of another raster spans, at the centre.
+
+    Args:
+        path: a raster of any CRS and resolution.
+        grid: whose pixels are counted.
+
+    Raises:
+        RasterError: the raster can't be read, or has no place.
+    """
+    other = read_grid(path)
+    (left, top, right, bottom) = grid.bounds
+    x, y = _carried(grid.crs, other.crs, [(left + right) / 2], [(top + bottom) / 2])
+    column, row = ~other.transform @ (x[0], y[0])
+    steps = [(column + a, row + d) for a, d in ((-0.5, 0), (0.5, 0), (0, -0.5), (0, 0.5))]
+    corners = [other.transform @ step for step in steps]
+    xs, ys = _carried(other.crs, grid.crs, [one[0] for one in corners], [one[1] for one in corners])
+    west, east, north, south = (~grid.transform @ point for point in zip(xs, ys, strict=True))
+    # where the axes are turned against the grid's, the lengths of the sides count
+    return math.dist(north, south), math.dist(west, east)
+
+
+def _carried(
+    one: CRS, other: CRS, xs: list[float], ys: list[float]
+) -> tuple[list[float], list[float]]:
+    if one == other:
+        return xs, ys
+    carried = warp_points(one, other, xs, ys)
+    return carried[0], carried[1]
 
 
 def crs_name(crs: CRS) -> str:

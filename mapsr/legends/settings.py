@@ -22,6 +22,9 @@ class LegendSettings:
     """Legend of the truth; read only where scenes have truth."""
     crosswalk: str = "paraformer"
     """Preset that says which target class a product's class stands for."""
+    soft: str = "definition"
+    """Soft crosswalk for prompts=em and prior=product: "definition", "robinson" (measured on sharp
+    labels), "hard" (the crosswalk), or a YAML file of your own."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Map rasters with a fitted method: the one way from a fit to files."""
 
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -10,15 +11,18 @@ import torch
 
 import mapsr
 from mapsr.differences import INPUTS
-from mapsr.geo import ImageInfo, ImageReader, MosaicReader
+from mapsr.geo import Grid, ImageInfo, ImageReader, MosaicReader, source_files
 from mapsr.mapping.engines import Engine, EngineSettings, Raster, Score
 from mapsr.mapping.jobs import MapJob, Report, run_jobs
 from mapsr.mapping.outputs import Output
 from mapsr.mapping.plan import MapPlan
+from mapsr.mapping.products import ProductLayer
 from mapsr.mapping.store import file_states
 from mapsr.methods import FittedMethod, Method, Runtime
 from mapsr.progress import Progress
 from mapsr.settings import content_of
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -30,12 +34,14 @@ class MapRequest:
         infos: of the images; with ``mosaic`` one map over all of them, else there is one.
         out: the label map.
         mosaic: whether the grid is one over all images.
+        products: files of the coarse product, for methods whose maps it has a say in.
     """
 
     name: str
     infos: tuple[ImageInfo, ...]
     out: Path
     mosaic: bool = False
+    products: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,6 +141,7 @@ def map_rasters(
 
     Raises:
         RasterError: the images of a request make no mosaic.
+        DataError: a product is not of the place, or not of the legend of the fit.
     """
     jobs = [_job(fitted, request, options or MapOptions()) for request in requests]
     return run_jobs(jobs, engine, progress)
@@ -150,6 +157,7 @@ def _job(fitted: FittedMethod, request: MapRequest, options: MapOptions) -> MapJ
         reader = ImageReader(request.infos[0], bands, scale)
     windows = fitted.windows
     plan = MapPlan((reader.grid.height, reader.grid.width), windows)
+    product = _product(fitted, request, reader.grid)
     adjustable = fitted.parts.method.adjustable
     applied = {
         "windows": content_of(windows),
@@ -166,14 +174,32 @@ def _job(fitted: FittedMethod, request: MapRequest, options: MapOptions) -> MapJ
         INPUTS: file_states(file for info in request.infos for file in info.files),
         **applied,
     }
+    files = () if product is None else product.paths
+    if product is not None:
+        about["products"] = file_states(one for path in files for one in source_files(path))
     tags = {
         "MAPSR_VERSION": mapsr.__version__,
         "MAPSR_FITTED": fitted.sha256,
         "MAPSR_CROSSWALK": fitted.crosswalk,
+        **({"MAPSR_PRODUCT": ", ".join(path.name for path in files)} if files else {}),
         "MAPSR_CONFIGURATION": json.dumps({**fitted.parts.plain(), **applied}, sort_keys=True),
         **options.tags,
     }
-    raster = Raster(request.name, reader, plan, options.outputs)
+    raster = Raster(request.name, reader, plan, options.outputs, product)
     return MapJob(
         raster, request.out, fitted.target, about, tags, options.overwrite, options.restart
     )
+
+
+def _product(fitted: FittedMethod, request: MapRequest, grid: Grid) -> ProductLayer | None:
+    """The product at a place, where there is one and the method reads it."""
+    if not fitted.parts.product_prior or fitted.product is None:
+        return None
+    layer = ProductLayer.of(request.products, fitted.product, grid)
+    if layer is None:
+        logger.warning(
+            "%s is mapped without a coarse product: one of its place (coarse=) would make the map "
+            "better",
+            request.name,
+        )
+    return layer

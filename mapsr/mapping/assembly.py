@@ -36,7 +36,7 @@ def output_paths(out: Path, outputs: Sequence[Output]) -> dict[str, Path]:
     for output in sorted(outputs, key=_is_main):
         name = out.name
         if not _is_main(output):
-            kind = output.kind if output.layer == "map" else output.layer
+            kind = output.shown if output.layer == "map" else output.layer
             name = f"{out.stem}_{kind}{out.suffix}"
         paths[output.key] = out.with_name(name)
     return paths
@@ -74,7 +74,7 @@ def assemble(
             output = by_key[key]
             cog = work.path / f".{key}.tif"
             labels = output.kind == "labels"
-            names = legend.names if output.kind == "scores" else (output.kind,)
+            names = legend.names if output.kind == "scores" else (output.shown,)
             write_cog(plain[key], cog, tags=tags, names=names, legend=legend if labels else None)
             if labels:
                 write_sidecars(path, legend, overwrite=overwrite)

@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mapsr.data import Chip
@@ -13,6 +15,7 @@ from mapsr.geo import ImageReader, MosaicReader, Window
 from mapsr.mapping.blend import UnitResult
 from mapsr.mapping.outputs import Output, Scores
 from mapsr.mapping.plan import MapPlan, Unit
+from mapsr.mapping.products import ProductLayer
 
 Score = Callable[[Sequence[Chip]], Scores]
 """Gives scores (B, C, h, w) by layer for chips of one size; may be called by several threads."""
@@ -66,12 +69,14 @@ class Raster:
         reader: gives its pixels.
         plan: its chips and work units.
         outputs: what is wanted of it.
+        product: the coarse product at its place; None: it has no say.
     """
 
     name: str
     reader: ImageReader | MosaicReader
     plan: MapPlan
     outputs: tuple[Output, ...]
+    product: ProductLayer | None = None
 
     @property
     def strip_mib(self) -> int:
@@ -160,10 +165,19 @@ def score_batch(raster: Raster, windows: Sequence[Window], score: Score) -> Scor
     for window in windows:
         image, valid = raster.reader.read(window)
         if valid.any():
-            pixels, mask = torch.from_numpy(image), torch.from_numpy(valid)
-            chips.append(Chip(raster.name, window, pixels, mask, None, None))
+            chips.append(_chip(raster, window, image, valid))
     if not chips:
         return ScoredBatch((), torch.zeros(0), {})
     scores = {layer: values.cpu() for layer, values in score(chips).items()}
     every = torch.stack([chip.valid for chip in chips])
     return ScoredBatch(tuple(chip.window for chip in chips), every, scores)
+
+
+def _chip(
+    raster: Raster, window: Window, image: NDArray[np.float32], valid: NDArray[np.bool_]
+) -> Chip:
+    pixels, mask = torch.from_numpy(image), torch.from_numpy(valid)
+    if raster.product is None:
+        return Chip(raster.name, window, pixels, mask, None, None)
+    classes = torch.from_numpy(raster.product.read(window))
+    return Chip(raster.name, window, pixels, mask, classes, None, raster.product.cell)

@@ -24,7 +24,8 @@ class Output:
     Attributes:
         layer: the scores that it comes from.
         kind: "labels" (uint8 class index, 255 nodata), "confidence" (float32, the best score
-            less the second best, NaN nodata) or "scores" (float32, a band per class, NaN nodata).
+            less the second best, NaN nodata), "probability" (float32, the best score, where scores
+            are probabilities, NaN nodata) or "scores" (float32, a band per class, NaN nodata).
     """
 
     layer: str = "map"
@@ -34,6 +35,11 @@ class Output:
     def key(self) -> str:
         """Its name among the outputs of a job."""
         return f"{self.layer}_{self.kind}"
+
+    @property
+    def shown(self) -> str:
+        """What its file and band are called after."""
+        return "confidence" if self.kind == "probability" else self.kind
 
     @property
     def dtype(self) -> str:
@@ -64,6 +70,8 @@ class Output:
             return torch.where(valid, best, NODATA).numpy()
         if self.kind == "scores":
             return torch.where(valid, scores, torch.nan).numpy()
+        if self.kind == "probability":
+            return torch.where(valid, scores.amax(0), torch.nan)[None].numpy()
         if len(scores) == 1:  # no other class to be confused with
             return torch.where(valid, torch.inf, torch.nan)[None].numpy()
         best, second = scores.topk(2, dim=0).values

@@ -37,6 +37,8 @@ class FittedMethod:
         parts: the settings that it was fitted with.
         target: legend of its maps.
         crosswalk: name of the crosswalk that its labels went through.
+        product: legend of the coarse product that it was fitted on; None: a file of an earlier
+            version, which does not say it.
         image: what images it wants.
         windows: chips and work units that it was fitted for.
         weights: of each part that began with published weights, their name and SHA-256.
@@ -52,6 +54,7 @@ class FittedMethod:
     windows: WindowSettings
     weights: Weights
     state: State
+    product: Legend | None = None
     about: Plain | None = None
     sha256: str = field(default="", compare=False)
 
@@ -68,6 +71,7 @@ class FittedMethod:
             windows=windows,
             weights=method.weights,
             state=method.state(),
+            product=task.coarse.source,
         )
 
     def build(self, runtime: Runtime) -> Method:
@@ -102,7 +106,8 @@ class FittedMethod:
         about = {
             "version": VERSION,
             "kind": plain(self.parts.method)["kind"],
-            "legend": asdict(self.target) | {"nodata": sorted(self.target.nodata)},
+            "legend": _plain_legend(self.target),
+            "product": self.product and _plain_legend(self.product),
             "crosswalk": self.crosswalk,
             "image": asdict(self.image),
             "settings": self.parts.plain() | {"windows": plain(self.windows)},
@@ -170,6 +175,7 @@ def load_fitted(path: Path) -> FittedMethod:
             windows=chosen("windows", settings["windows"]),
             weights=about["weights"],
             state=State(tensors, about["facts"]),
+            product=_legend(about["product"]) if about.get("product") else None,
             about=about["about"],
             sha256=sha256_of(file),
         )
@@ -215,6 +221,10 @@ def _read(file: Path, *, tensors: bool) -> tuple[Plain, dict[str, torch.Tensor]]
             f"{VERSION}: update mapsr, or fit the method again."
         )
     return upgraded(about, file), found
+
+
+def _plain_legend(legend: Legend) -> Plain:
+    return asdict(legend) | {"nodata": sorted(legend.nodata)}
 
 
 def _legend(values: Plain) -> Legend:

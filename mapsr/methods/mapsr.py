@@ -14,8 +14,17 @@ from mapsr.methods.extractor import FeatureExtractor, build_extractor
 from mapsr.methods.material import ChipMaterial
 from mapsr.methods.method import FitWork, ImageFacts, Method, State, Task
 from mapsr.methods.parts import MethodParts, Runtime
+from mapsr.methods.prompt_state import prior_of, probe_of, prompts_of
 from mapsr.progress import Progress
-from mapsr.prompts import ClassPrompts, LinearProbe, ProbeSettings, PromptSettings
+from mapsr.prompts import (
+    ClassPrompts,
+    LinearProbe,
+    PriorSettings,
+    ProductPrior,
+    ProductPriorSettings,
+    PromptSettings,
+    renormalised,
+)
 from mapsr.refine import RefineSettings, refine
 from mapsr.settings import Plain, choice, kind_of
 
@@ -25,12 +34,12 @@ from mapsr.settings import Plain, choice, kind_of
 class MapSRSettings:
     """MapSR: prompts, upsampler, backbone and refinement have groups of their own."""
 
-    adjustable: ClassVar[tuple[str, ...]] = ("refine",)
+    adjustable: ClassVar[tuple[str, ...]] = ("refine", "prior")
 
     @property
     def uses(self) -> tuple[str, ...]:
         """Groups and keys that results depend on."""
-        return ("backbone", "upsampler", "prompts", "refine", "compute.precision")
+        return ("backbone", "upsampler", "prompts", "prior", "refine", "compute.precision")
 
     def learns_from(self, parts: MethodParts) -> str:
         """The labels that the prompts are made from."""
@@ -44,7 +53,7 @@ class MapSRSettings:
         """
         assert parts.refine is not None, "a group that the method uses is there"
         extractor = build_extractor(parts, runtime)
-        return MapSR(extractor, parts.refine, target.names, parts.prompts, runtime)
+        return MapSR(extractor, parts.refine, target.names, parts.prompts, runtime, parts.prior)
 
 
 class MapSR(Method):
@@ -53,6 +62,7 @@ class MapSR(Method):
     Attributes:
         prompts: class prompts once fitted or loaded.
         probe: the linear probe; None where none was trained for the prompts.
+        prior: what the fit knows of the product; None where it has no say.
     """
 
     def __init__(
@@ -62,6 +72,7 @@ class MapSR(Method):
         class_names: Sequence[str],
         prompt_settings: PromptSettings | None = None,
         runtime: Runtime | None = None,
+        prior_settings: PriorSettings | None = None,
     ) -> None:
         """Make it without prompts.
 
@@ -71,6 +82,7 @@ class MapSR(Method):
             class_names: of the C target classes.
             prompt_settings: how ``fit`` makes prompts; None where they are loaded.
             runtime: where it computes; None: where the extractor does.
+            prior_settings: whether the product has a say where a map is made; None: it has none.
         """
         self.extractor = extractor
         self.refine_settings = refine_settings
@@ -79,6 +91,8 @@ class MapSR(Method):
         self.runtime = runtime or Runtime(extractor.device, watch=extractor.watch)
         self.prompts: ClassPrompts | None = None
         self.probe: LinearProbe | None = None
+        self.prior_settings = prior_settings
+        self.prior: ProductPrior | None = None
         self._facts: Plain = {}
 
     @property
@@ -112,16 +126,28 @@ class MapSR(Method):
         if settings is None:
             raise RuntimeError("a method without prompt settings loads its prompts")
         chips = task.chips(settings.chips, task.scenes[: settings.scenes])
-        self.fit_chips(chips, task.coarse, task.seed, task.progress)
+        self.fit_chips(chips, task.coarse, task.seed, task.progress, task.soft)
 
     def fit_chips(
-        self, chips: Sequence[Chip], coarse: Crosswalk, seed: int, progress: Progress
+        self,
+        chips: Sequence[Chip],
+        coarse: Crosswalk,
+        seed: int,
+        progress: Progress,
+        soft: str = "definition",
     ) -> None:
         """Fit the prompts on chips, read one by one; see ``fit``."""
         assert self.prompt_settings is not None, "asked by fit"
-        material = ChipMaterial(self.extractor, chips, coarse, self.runtime, seed, progress)
+        material = ChipMaterial(self.extractor, chips, coarse, self.runtime, seed, progress, soft)
         fitted = self.prompt_settings.fit(material)
         self.prompts, self.probe, self._facts = fitted.prompts, fitted.probe, fitted.facts
+        if isinstance(self.prior_settings, ProductPriorSettings):
+            shares = torch.from_numpy(material.soft.shares)
+            self.prior = ProductPrior(self.prior_settings, shares, material.area())
+            self._facts = self._facts | {
+                "soft_crosswalk": material.soft.name,
+                "soft_crosswalk_from_labels": material.soft.from_labels,
+            }
 
     def state(self) -> State:
         """Prompts, and the probe where there is one.
@@ -137,6 +163,8 @@ class MapSR(Method):
             if probe.bias is not None:
                 tensors["probe.bias"] = probe.bias.detach().cpu()
             facts["probe"] = {"table": list(probe.table), "scale": probe.scale}
+        if self.prior is not None:
+            tensors |= {"prior.shares": self.prior.shares, "prior.area": self.prior.area}
         return State(tensors, facts)
 
     def load(self, state: State) -> None:
@@ -145,10 +173,12 @@ class MapSR(Method):
         Raises:
             FittedError: they are not whole, or have another length than the encoder's tokens.
         """
-        self.use(_prompts_of(state, len(self.class_names)))
-        self.probe = _probe_of(state, len(self.class_names))
+        self.use(prompts_of(state, len(self.class_names)))
+        self.probe = probe_of(state, len(self.class_names))
         if self.probe is not None:
             self.probe.to(self.extractor.device).requires_grad_(False)
+        if isinstance(self.prior_settings, ProductPriorSettings):
+            self.prior = prior_of(state, len(self.class_names), self.prior_settings)
 
     def use(self, prompts: ClassPrompts) -> None:
         """Take prompts that were fitted elsewhere.
@@ -172,7 +202,8 @@ class MapSR(Method):
         """Score chips of one size.
 
         Returns:
-            "map": (B, C, H, W) refined cosine to each prompt, -inf for a class without one;
+            "map": (B, C, H, W) refined cosine to each prompt, -inf for a class without one; with
+                ``prior``, probabilities;
             "probe": (B, C, H, W) its probabilities.
 
         Source: MapSR, equations (8) to (13).
@@ -183,10 +214,13 @@ class MapSR(Method):
         image = torch.stack([chip.image for chip in chips])
         valid = torch.stack([chip.valid for chip in chips])
         with self.runtime.watch("score"):
-            cosine = prompts.cosine(features)[..., :height, :width]
+            found = prompts.cosine(features)[..., :height, :width]
+            if self.prior is not None:
+                found = self.prior.posterior(found, prompts, *_products_of(chips))
         with self.runtime.watch("refine"):
-            refined = refine(features, cosine, image, valid, self.refine_settings)
-        scores = {"map": prompts.expand(refined)}
+            refined = refine(features, found, image, valid, self.refine_settings)
+        refined = renormalised(refined) if self.prior else prompts.expand(refined)
+        scores = {"map": refined}
         if "probe" in layers and self.probe is not None:
             scores["probe"] = self.probe.scores(features)[..., :height, :width].softmax(1)
         return scores
@@ -224,50 +258,9 @@ class MapSR(Method):
         return self.prompts
 
 
-def _prompts_of(state: State, classes: int) -> ClassPrompts:
-    """Prompts of a file, checked.
-
-    Raises:
-        FittedError: they are not whole.
-    """
-    vectors, counts = (state.tensors.get(name) for name in ("vectors", "counts"))
-    whole = (
-        vectors is not None
-        and counts is not None
-        and vectors.dim() == 2
-        and vectors.dtype == torch.float32
-        and counts.dtype == torch.int64
-        and counts.shape == vectors.shape[:1] == (classes,)
-        and bool(torch.isfinite(vectors).all())
-        and int((counts > 0).sum()) >= 2
-        and int(counts.min()) >= 0
-    )
-    if not whole or vectors is None or counts is None:
-        raise FittedError(
-            f"The prompts of the file are not whole, expected finite float32 vectors and counts of "
-            f"{classes} classes, two of them at least with pixels: fit the method again."
-        )
-    return ClassPrompts(vectors, counts)
-
-
-def _probe_of(state: State, classes: int) -> LinearProbe | None:
-    """The probe of a file, checked; None where it has none.
-
-    Raises:
-        FittedError: it is not whole.
-    """
-    weight, bias = state.tensors.get("probe.weight"), state.tensors.get("probe.bias")
-    if weight is None:
-        return None
-    said = state.facts.get("probe") or {}
-    table, scale = said.get("table"), said.get("scale")
-    ours = isinstance(table, list) and all(type(one) is int for one in table)
-    if not ours or table is None or not isinstance(scale, float) or len(table) != len(weight):
-        raise FittedError("The probe of the file is not whole: fit the method again.")
-    settings = ProbeSettings(bias is not None, 1, 1, 1.0, 0.0)
-    probe = LinearProbe(weight.shape[1], tuple(table), classes, scale, settings)
-    with torch.no_grad():
-        probe.weight.copy_(weight)
-        if probe.bias is not None and bias is not None:
-            probe.bias.copy_(bias)
-    return probe
+def _products_of(chips: Sequence[Chip]) -> tuple[Tensor | None, tuple[float, float] | None]:
+    """Products of chips of one raster, (B, H, W), and the span of a cell; None without one."""
+    planes = [chip.coarse for chip in chips if chip.coarse is not None and chip.cell]
+    if len(planes) < len(chips):
+        return None, None
+    return torch.stack(planes), chips[0].cell

@@ -1,17 +1,19 @@
 """Chips as features and labels to fit on."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from mapsr.data import Chip
 from mapsr.errors import DataError, PromptError
-from mapsr.legends import NODATA, Crosswalk
+from mapsr.legends import NODATA, Crosswalk, SoftCrosswalk, load_soft_crosswalk
 from mapsr.legends.outputs import lookup
 from mapsr.methods.extractor import FeatureExtractor, batches
 from mapsr.methods.parts import Runtime
 from mapsr.progress import Progress
+from mapsr.prompts import class_shares
 from mapsr.upsample import PixelFeatures
 
 
@@ -25,6 +27,7 @@ class ChipMaterial:
         runtime: where the work is done.
         seed: of the pixels that are drawn, and of their order.
         progress: shows the work.
+        soft: name or file of the soft crosswalk.
     """
 
     def __init__(
@@ -35,6 +38,7 @@ class ChipMaterial:
         runtime: Runtime,
         seed: int,
         progress: Progress,
+        soft: str = "definition",
     ) -> None:
         self.names = coarse.target.names
         self.table = coarse.table
@@ -43,6 +47,8 @@ class ChipMaterial:
         self.precision = runtime.precision
         self.seed = seed
         self.watch = runtime.watch
+        self._coarse = coarse
+        self._soft = soft
         self._extractor = extractor
         self._chips = chips
         self._batch = runtime.batch
@@ -50,6 +56,24 @@ class ChipMaterial:
 
     def __len__(self) -> int:
         return len(self._chips)
+
+    @cached_property
+    def soft(self) -> SoftCrosswalk:
+        """How much of each target class the product's classes hold.
+
+        Raises:
+            LegendError: there is no such table, or it is not whole.
+        """
+        return load_soft_crosswalk(self._soft, self._coarse)
+
+    def area(self) -> Tensor:
+        """Shares of the target classes in all chips, (C,) float64, as the product has them."""
+        shares = torch.from_numpy(self.soft.shares)
+        counts = torch.zeros(NODATA + 1, dtype=torch.int64)
+        for chip in self._chips:
+            labels = coarse_labels(chip, self.soft.learned)
+            counts += torch.bincount(labels.flatten().long(), minlength=NODATA + 1)
+        return class_shares(counts[: len(shares)], shares)
 
     def batches(self, labels: str, what: str) -> Iterator[tuple[PixelFeatures, Tensor]]:
         """Yield all chips in order, neighbouring ones of one size together.
@@ -92,6 +116,8 @@ class ChipMaterial:
     def _read(self, chip: Chip, labels: str) -> Tensor:
         if labels == "truth":
             return truth_labels(chip)
+        if labels == "shares":
+            return coarse_labels(chip, self.soft.learned)
         table = self.table if labels == "target" else tuple(range(len(self.table)))
         return coarse_labels(chip, table)
 

@@ -48,6 +48,7 @@ class Task:
         seed: of every random choice.
         progress: shows long work.
         on_step: ``on_step(step, values)`` takes the numbers of a training as they come.
+        soft: name or file of the soft crosswalk beside ``coarse``.
     """
 
     source: SceneSource
@@ -59,6 +60,7 @@ class Task:
     seed: int = 0
     progress: Progress = field(default_factory=Quiet)
     on_step: Callable[[int, Mapping[str, float]], None] = _unseen
+    soft: str = "definition"
 
     @property
     def classes(self) -> tuple[str, ...]:

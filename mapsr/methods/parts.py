@@ -11,7 +11,7 @@ from mapsr.features.encoder import EncoderSettings
 from mapsr.legends import Legend
 from mapsr.networks import NetworkSettings
 from mapsr.progress import Watch, unwatched
-from mapsr.prompts import PromptSettings
+from mapsr.prompts import PriorSettings, ProductPriorSettings, PromptSettings
 from mapsr.refine import RefineSettings
 from mapsr.settings import Plain, choice, chosen, group, groups_of, plain
 from mapsr.training import TrainingSettings
@@ -128,6 +128,7 @@ class MethodParts:
     backbone: EncoderSettings | None = group(optional=True)
     upsampler: UpsamplerSettings | None = group(optional=True)
     prompts: PromptSettings | None = group(optional=True)
+    prior: PriorSettings | None = group(optional=True)
     refine: RefineSettings | None = group(optional=True)
     network: NetworkSettings | None = group(optional=True)
     training: TrainingSettings | None = group(optional=True)
@@ -182,6 +183,16 @@ class MethodParts:
     def learns_from_truth(self) -> bool:
         """Whether the truth of the scenes to fit on goes into the method."""
         return self.method.learns_from(self) == "truth"
+
+    @property
+    def product_prior(self) -> float:
+        """How much the coarse product at the place of a map counts in it; 0: it is not read."""
+        return self.prior.strength if self.gives_probabilities and self.prior else 0.0
+
+    @property
+    def gives_probabilities(self) -> bool:
+        """Whether its scores are probabilities."""
+        return "prior" in self.method.uses and isinstance(self.prior, ProductPriorSettings)
 
     def build(self, runtime: Runtime, target: Legend) -> "Method":
         """Make the method without a fit; see ``MethodSettings.build``."""

@@ -5,7 +5,10 @@ from mapsr.prompts.em import EmFit, EmPromptSettings, fit_em
 from mapsr.prompts.fitting import Material, PromptFit, PromptSettings
 from mapsr.prompts.observations import FactoredPixels, SampledPixels
 from mapsr.prompts.prior import (
+    NoPriorSettings,
     PriorSettings,
+    ProductPrior,
+    ProductPriorSettings,
     class_shares,
     log_prior,
     posterior,
@@ -24,9 +27,12 @@ __all__ = [
     "FactoredPixels",
     "LinearProbe",
     "Material",
+    "NoPriorSettings",
     "PixelSample",
     "PriorSettings",
     "ProbeSettings",
+    "ProductPrior",
+    "ProductPriorSettings",
     "PromptFit",
     "PromptSettings",
     "PromptState",

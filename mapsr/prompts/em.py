@@ -6,15 +6,22 @@ pixel has to be trusted.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
 
 from mapsr.errors import PromptError, require_choice, require_range
-from mapsr.prompts.observations import Expected, Moments, Observations
+from mapsr.prompts.fitting import Batch, Material, PromptFit
+from mapsr.prompts.observations import (
+    Expected,
+    FactoredPixels,
+    Moments,
+    Observations,
+    SampledPixels,
+)
 from mapsr.prompts.prompts import ClassPrompts, check_prompts
 from mapsr.settings import choice
 
@@ -26,8 +33,6 @@ logger = logging.getLogger(__name__)
 class EmPromptSettings:
     """Prompts from the shares of each class in the product's classes; no probe is trained."""
 
-    table: str = "definition"
-    """Soft crosswalk: a name of the package or a YAML file. "definition" needs no sharp labels."""
     through: str = "pixels"
     """Work on a sample of pixel features ("pixels") or on all, through the "operator"."""
     pixels: int = 40000
@@ -45,8 +50,9 @@ class EmPromptSettings:
     """Least share of any class in any product class: a table is never that sure."""
     least: float = 1e-3
     """A class that ends with less than this share of the pixels gets no prompt."""
-    sharpness: float = 20.0
-    """kappa: what cosines are multiplied by to become log-likelihoods; higher trusts the image."""
+
+    learns_from: ClassVar[str] = "coarse"
+    scenes: ClassVar[int | None] = None
 
     def __post_init__(self) -> None:
         require_choice(self.through, ("pixels", "operator"), "prompts.through")
@@ -58,7 +64,40 @@ class EmPromptSettings:
         require_range(self.shrinkage, "prompts.shrinkage", high=0.999)
         require_range(self.floor, "prompts.floor", open_low=True, high=0.1)
         require_range(self.least, "prompts.least", high=0.5)
-        require_range(self.sharpness, "prompts.sharpness", open_low=True)
+
+    @property
+    def sampled(self) -> int:
+        """Pixels whose features are held at once."""
+        return self.pixels if self.through == "pixels" else 0
+
+    def fit(self, material: Material) -> PromptFit:
+        """Fit prompts by EM on the shares of the soft crosswalk; see `fit_em`."""
+        soft = material.soft
+        shares = torch.from_numpy(soft.shares)
+        pixels: Observations
+        if self.through == "pixels":
+            pixels = SampledPixels(*material.sample(self.pixels, "shares"))
+        else:
+            pixels = FactoredPixels(_Passes(material))
+        with material.watch("prompts"), torch.no_grad():
+            found = fit_em(pixels, shares, material.names, self)
+        facts = {
+            "soft_crosswalk": soft.name,
+            "soft_crosswalk_from_labels": soft.from_labels,
+            "class_weights": dict(zip(material.names, found.weights, strict=True)),
+            "em_objective": list(found.objective),
+        }
+        return PromptFit(found.prompts, facts=facts)
+
+
+class _Passes:
+    """The batches of material, read in each pass."""
+
+    def __init__(self, material: Material) -> None:
+        self._material = material
+
+    def __iter__(self) -> Iterator[Batch]:
+        yield from self._material.batches("shares", "prompts")
 
 
 @dataclass(frozen=True)
@@ -117,7 +156,7 @@ def fit_em(
     if moments.count == 0:
         raise PromptError(
             "No pixel of the scenes to fit on has a class of the coarse product that the soft "
-            "crosswalk names: check the coarse product, legend.coarse and prompts.table."
+            "crosswalk names: check the coarse product, legend.coarse and legend.soft."
         )
     if not torch.isfinite(moments.scatter).all():
         raise PromptError(

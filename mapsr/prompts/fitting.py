@@ -7,6 +7,7 @@ from typing import ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from mapsr.legends import SoftCrosswalk
 from mapsr.progress import Watch
 from mapsr.prompts.probe import LinearProbe
 from mapsr.prompts.prompts import ClassPrompts
@@ -42,12 +43,22 @@ class Material(Protocol):
         """How many chips there are."""
         ...
 
+    @property
+    def soft(self) -> SoftCrosswalk:
+        """How much of each target class the product's classes hold.
+
+        Raises:
+            LegendError: there is no such table, or it is not whole.
+        """
+        ...
+
     def batches(self, labels: str, what: str) -> Iterator[Batch]:
         """Yield all chips in order, neighbouring ones of one size together.
 
         Args:
             labels: "target" for the classes that the coarse product stands for, "product" for its
-                own, "truth" for the target classes of the truth.
+                own, "shares" for those of its own that the soft crosswalk gives shares, "truth" for
+                the target classes of the truth.
             what: the work that is shown.
         """
         ...

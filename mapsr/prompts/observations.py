@@ -1,6 +1,6 @@
 """The pixels that EM sees, as a sample or in factored form: their moments and their E step."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -97,12 +97,12 @@ class FactoredPixels:
     Cost: n h w D + n D^2 once; a step costs C channels of A for the scores and C pools.
     """
 
-    def __init__(self, batches: Sequence[tuple[PixelFeatures, Tensor]]) -> None:
+    def __init__(self, batches: Iterable[tuple[PixelFeatures, Tensor]]) -> None:
         """Take features, and the product classes (B, H, W) int64 of their pixels, 255: none.
 
         Args:
             batches: one or more, each the same at every reading; read once for the moments and
-                once a step, so that a sequence that makes its features again pays for each.
+                once a step, so that one that makes its features again pays for each.
         """
         self.batches = batches
         self._moments: Moments | None = None
@@ -140,7 +140,7 @@ class FactoredPixels:
 
     def _measured(self) -> Moments:
         # differences to a vector near the mean keep the digits that squares would lose
-        shift = self.batches[0][0].tokens.double().mean((0, 1))
+        shift = next(iter(self.batches))[0].tokens.double().mean((0, 1))
         count, first, second = 0, torch.zeros_like(shift), torch.zeros_like(shift.outer(shift))
         for features, products in self.batches:
             for part in range(len(products)):

@@ -2,7 +2,7 @@
 
 from mapsr.region.images import Image, Images, find_images
 from mapsr.region.maps import Mapped, Region, map_region
-from mapsr.region.settings import MapSettings, as_fitted
+from mapsr.region.settings import MapSettings, as_fitted, check_fitted
 
 __all__ = [
     "Image",
@@ -11,6 +11,7 @@ __all__ = [
     "Mapped",
     "Region",
     "as_fitted",
+    "check_fitted",
     "find_images",
     "map_region",
 ]

@@ -91,6 +91,7 @@ def _fit(
         folder=folder,
         seed=settings.seed,
         progress=progress,
+        soft=settings.legend.soft,
     )
     return fit(settings, task, settings.windows, settings.runtime())
 

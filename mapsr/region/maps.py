@@ -93,7 +93,7 @@ def given_method(settings: MapSettings, given: Collection[str]) -> FittedMethod:
     """
     source = str(settings.fitted)
     fitted = load_fitted(Path(source))
-    check_given(fitted, source, given)
+    check_given(fitted.parts, source, given)
     parts = {name: getattr(settings, name) for name in fitted.parts.method.adjustable}
     return fitted.adjusted(parts, settings.windows)
 
@@ -111,7 +111,7 @@ def _map(
     good = [image for image in images.every if image.error is None]
     if not good:
         return tuple(failed)
-    options = _options(settings)
+    options = _options(settings, probable=fitted.parts.gives_probabilities)
     requests = _requests(good, settings, outs)
     engine: Engine = open_engine(fitted, settings.engine, settings.runtime(), options.outputs, live)
     reports: list[Report] = map_rasters(fitted, requests, engine, progress, options)
@@ -127,12 +127,23 @@ def _requests(good: list[Image], settings: MapSettings, outs: dict[Path, Path]) 
     infos = {image.path: image.info for image in good if image.info}
     if settings.mosaic:
         first = good[0].path
-        return [MapRequest(first.name, tuple(infos.values()), outs[first], mosaic=True)]
-    return [MapRequest(path.name, (info,), outs[path]) for path, info in infos.items()]
+        products = tuple(dict.fromkeys(image.coarse for image in good if image.coarse))
+        mosaic = tuple(infos.values())
+        return [MapRequest(first.name, mosaic, outs[first], mosaic=True, products=products)]
+    return [
+        MapRequest(one.path.name, (one.info,), outs[one.path], products=_product(one))
+        for one in good
+        if one.info
+    ]
 
 
-def _options(settings: MapSettings) -> MapOptions:
-    kinds = {"confidence": settings.confidence, "scores": settings.scores}
+def _product(image: Image) -> tuple[Path, ...]:
+    return (image.coarse,) if image.coarse else ()
+
+
+def _options(settings: MapSettings, *, probable: bool) -> MapOptions:
+    surety = "probability" if probable else "confidence"
+    kinds = {surety: settings.confidence, "scores": settings.scores}
     further = (Output(kind=kind) for kind, wanted in kinds.items() if wanted)
     return MapOptions(
         outputs=(Output(), *further),

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from mapsr.errors import ConfigError
 from mapsr.mapping.settings import FitAndMapSettings
-from mapsr.methods import FittedMethod
 from mapsr.methods.fitted import describe_fitted
-from mapsr.methods.parts import adjustable_groups, part_names
+from mapsr.methods.parts import MethodParts, adjustable_groups, part_names
 from mapsr.settings import MISSING, Plain, aside
 
 
@@ -21,13 +20,15 @@ class MapSettings(FitAndMapSettings):
     out: str = MISSING
     """The map to write; the folder of the maps where image names several."""
     fitted: str | None = None
-    """A fitted method: the folder of a finished run or of maps, or a file; instead of coarse."""
+    """A fitted method: the folder of a finished run or of maps, or a file."""
     coarse: str | None = None
-    """The coarse product of the area: the method is fitted on it first, as the groups say."""
+    """The coarse product of the area: without fitted=, the method is fitted on it first, as the
+    groups say; with it, the map is made with the product, where the method was fitted for that."""
     mosaic: bool = False
     """One map over all images, on the grid of the first, rather than one of each."""
     confidence: bool = False
-    """Also write OUT_confidence.tif: the best class's score less the second best's."""
+    """Also write OUT_confidence.tif: the best class's probability, where the method gives
+    probabilities; else its score less the second best's."""
     scores: bool = False
     """Also write OUT_scores.tif: every class's score."""
     scale: float | None = None
@@ -43,10 +44,6 @@ class MapSettings(FitAndMapSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.fitted and self.coarse:
-            raise ConfigError(
-                "fitted= and coarse= are both given: the method is fitted already. Leave one out."
-            )
 
     def check_source(self) -> None:
         """Check that there is a method, or something to fit one on.
@@ -62,11 +59,11 @@ class MapSettings(FitAndMapSettings):
             )
 
 
-def check_given(fitted: FittedMethod, source: str, given: Collection[str]) -> None:
+def check_given(parts: MethodParts, source: str, given: Collection[str]) -> None:
     """Refuse what can't be changed any more once a method is fitted.
 
     Args:
-        fitted: the method.
+        parts: of the method.
         source: what the user called it.
         given: keys that the user set.
 
@@ -74,13 +71,28 @@ def check_given(fitted: FittedMethod, source: str, given: Collection[str]) -> No
         ConfigError: one of them has no say any more.
     """
     fixed = {*part_names(), "legend", "experiment", "seed", "recipe"}
-    fixed -= set(fitted.parts.method.adjustable)
+    fixed -= set(parts.method.adjustable)
+    if "coarse" in given and not parts.gives_probabilities:
+        raise ConfigError(
+            "fitted= and coarse= are both given: the method is fitted already, and does not read "
+            "the product where maps are made. Leave one out."
+        )
     for key in given:
         if key.partition(".")[0] in fixed:
             raise ConfigError(
                 f"{key}= has no say with fitted={source}: the method was fitted with its own. Fit "
                 "another one with coarse=, or with mapsr run."
             )
+
+
+def check_fitted(source: str, given: Collection[str]) -> None:
+    """Refuse what can't be changed any more, by what a fitted method's file says; see above.
+
+    Raises:
+        FittedError: it can't be read.
+        ConfigError: a key has no say any more.
+    """
+    check_given(MethodParts.from_plain(describe_fitted(Path(source))["settings"]), source, given)
 
 
 def as_fitted(config: Plain, source: str, given: Collection[str]) -> Plain:
@@ -97,7 +109,9 @@ def as_fitted(config: Plain, source: str, given: Collection[str]) -> Plain:
     fitted = describe_fitted(Path(source))["settings"]
     kept: Plain = {}
     for name in (*adjustable_groups(fitted), "windows"):
-        if name not in given:
+        if fitted.get(name) is None:  # of an earlier version, or idle
+            kept |= {} if name in given else {name: None}
+        elif name not in given:
             keys = (key.partition(".")[2] for key in given if key.startswith(f"{name}."))
             changes = {key: config[name][key] for key in keys if key in config[name]}
             kept[name] = fitted[name] | changes

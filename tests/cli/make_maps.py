@@ -1,8 +1,10 @@
 """Quick runs and maps of the miniature data set: six chips to a scene, each a work unit."""
 
+import numpy as np
 import rasterio
 
 from mapsr.cli.main import main
+from mapsr.geo import write_raster
 
 QUICK = (
     "prompts.pixels=1000",
@@ -13,7 +15,7 @@ QUICK = (
     "windows.overlap=8",
     "windows.unit=48",
 )
-QUICK_FIT = (*QUICK, "legend.coarse=nlcd")
+QUICK_FIT = ("method=mapsr", *QUICK, "legend.coarse=nlcd")
 """For `mapsr map coarse=...`."""
 UNITS = 6
 """Of a scene."""
@@ -52,3 +54,14 @@ def fitted(scenes, name, out, *overrides, image=None):
 def labels_of(path):
     with rasterio.open(path) as dataset:
         return dataset.read(1)
+
+
+def coarse_file(path, grid, codes):
+    """Write a coarse product; returns the override that names it."""
+    write_raster(path, np.asarray(codes, np.uint8), grid, nodata=0)
+    return f"coarse={path}"
+
+
+def checkered(height, width):
+    """Codes of a product of two classes, in turn."""
+    return np.where(np.indices((height, width)).sum(0) % 2, 41, 82)

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from mapsr.cli.compose import compose_map, compose_run
-from mapsr.errors import ConfigError
+from mapsr.errors import ConfigError, FittedError
 from mapsr.experiment import RunSettings
 from mapsr.plugins import conf_folder
 from mapsr.settings import CHOICES, groups_of, kind_of, plain
@@ -118,12 +118,27 @@ MAP = ("image=tiles/*.tif", "out=maps", "coarse=nlcd.tif")
 
 def test_the_map_command_composes():
     settings, given = compose_map([*MAP, "compute.batch=3", "method=paraformer"])
-    assert settings.refine.nodes == "superpixels"
     assert settings.compute.batch == 3
     assert (settings.image, settings.coarse) == ("tiles/*.tif", "nlcd.tif")
     assert (settings.windows.chip, settings.network.width) == (224, 128)
     assert given == {"image", "out", "coarse", "compute.batch", "method"}
-    assert compose_map([*MAP, "refine=none"])[0].refine.nodes == "none"
+    assert compose_map([*MAP, "method=mapsr", "refine=none"])[0].refine.nodes == "none"
+
+
+def test_the_default_of_a_map_is_better_than_the_papers_method():
+    best, _ = compose_map(MAP)
+    assert (kind_of(best.prompts), best.product_prior, best.refine.nodes) == ("em", 1.0, "none")
+    paper, _ = compose_map([*MAP, "method=mapsr"])
+    assert (kind_of(paper.prompts), paper.product_prior) == ("coarse", 0.0)
+    assert paper.refine.nodes == "superpixels"
+
+
+def test_the_products_strength_has_a_short_name():
+    assert compose_map([*MAP, "product_prior=0.5"])[0].product_prior == 0.5
+    settings = compose_run(["product_prior=0.25"])
+    assert (settings.product_prior, kind_of(settings.prompts)) == (0.25, "coarse")
+    with pytest.raises(ConfigError, match=r"prior.strength is -1, expected a number in \[0"):
+        compose_run(["product_prior=-1"])
 
 
 def test_a_key_that_was_renamed_still_works_and_says_so(capsys):
@@ -135,7 +150,8 @@ def test_a_key_that_was_renamed_still_works_and_says_so(capsys):
 
 
 def test_a_run_of_prompts_is_called_fitted_now_and_a_choice_is_not(capsys):
-    assert compose_map(["image=a.tif", "out=b.tif", "prompts=runs/x"])[0].fitted == "runs/x"
+    with pytest.raises(FittedError, match="There is no file or folder runs/x"):
+        compose_map(["image=a.tif", "out=b.tif", "prompts=runs/x"])
     assert capsys.readouterr().err.count("prompts=runs/x is called fitted=runs/x now") == 1
     settings, _ = compose_map([*MAP, "prompts=released"])
     assert (settings.fitted, settings.prompts.classes) == (None, "product")

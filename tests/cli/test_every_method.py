@@ -20,6 +20,7 @@ TRAINED = (
 RANDOM = (*TRAINED, "network.pretrained=false")
 METHODS = {
     "mapsr": ("prompts.pixels=2000", "prompts.epochs=2", "upsampler=nearest"),
+    "mapsr_em": ("prompts.pixels=2000", "upsampler=nearest"),
     "mapsr_hr": ("upsampler=nearest", "refine=none"),
     "kmeans_voting": ("method.pixels=4000", "method.clusters=8"),
     "paraformer": (*RANDOM, "network.width=8"),
@@ -54,7 +55,8 @@ def test_a_fitted_method_makes_the_maps_of_its_run_again(tmp_path, name):
     run = tmp_path / "run"
     assert main(["run", f"method={name}", *DRAWN, *METHODS[name], f"output={run}"]) == 0
     image = run / "scenes" / "score_0" / "image.tif"
-    given = [f"fitted={run}", f"image={image}", f"out={tmp_path / 'map.tif'}"]
+    coarse = [f"coarse={run}/scenes/score_0/coarse.tif"] if name == "mapsr_em" else []
+    given = [f"fitted={run}", f"image={image}", f"out={tmp_path / 'map.tif'}", *coarse]
     assert main(["map", *given, "confidence=true", "scores=true"]) == 0
     labels = labels_of(tmp_path / "map.tif")
     assert np.array_equal(labels, labels_of(run / "maps" / "score_0.tif"))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from make_maps import finished_run, fitted, labels_of, mapped
+from make_maps import checkered, coarse_file, finished_run, fitted, labels_of, mapped
 from make_scenes import coarse_grid, image_grid
 from rasterio.crs import CRS
 from rasterio.warp import transform
@@ -140,15 +140,6 @@ def test_bands_may_be_left_out(scene_folder, image, tmp_path):
     again = tmp_path / "again.tif"
     assert mapped(tmp_path / "map.fitted.safetensors", three, again) == 0
     assert (labels_of(again) == labels_of(out)).all()
-
-
-def coarse_file(path, grid, codes):
-    write_raster(path, np.asarray(codes, np.uint8), grid, nodata=0)
-    return f"coarse={path}"
-
-
-def checkered(height, width):
-    return np.where(np.indices((height, width)).sum(0) % 2, 41, 82)
 
 
 def test_a_coarse_product_of_any_crs_and_resolution(scene_folder, image, tmp_path):

@@ -14,6 +14,9 @@ RUNS = {
     "cross": ("experiment=patches_cross",),
     "cross_bilinear": ("experiment=patches_cross", "upsampler=bilinear"),
     "truth": ("experiment=patches_truth",),
+    "all_em": ("experiment=patches_all_em",),
+    "cross_em": ("experiment=patches_cross_em",),
+    "cross_em_alone": ("experiment=patches_cross_em", "product_prior=0"),
 }
 
 
@@ -70,3 +73,15 @@ def test_water_is_absent_from_the_patches(metrics):
     iou = metrics("cross")["iou"]
     assert len(iou) == 4
     assert [name for name, value in iou.items() if value is None] == [next(iter(iou))]
+
+
+@pytest.mark.parametrize(
+    ("name", "miou", "oa"),
+    [("all_em", 0.55, 0.89), ("cross_em", 0.62, 0.92), ("cross_em_alone", 0.57, 0.88)],
+)
+def test_em_prompts_are_better_than_agreement(metrics, name, miou, oa):
+    scores = metrics(name)
+    assert scores["miou"] >= miou and scores["oa"] >= oa
+    assert scores["trained_parameters"] == 0
+    assert scores["product_prior"] == (0 if name.endswith("alone") else 1)
+    assert scores["miou"] > metrics(name.partition("_")[0])["miou"]

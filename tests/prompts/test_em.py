@@ -190,7 +190,7 @@ def test_em_that_ends_in_one_class_says_why():
 
 def test_no_labelled_pixel_is_an_error():
     none = torch.full((50,), 255)
-    with pytest.raises(PromptError, match=r"No pixel .* legend\.coarse and prompts\.table"):
+    with pytest.raises(PromptError, match=r"No pixel .* legend\.coarse and legend\.soft"):
         fitted(normal(101, 50, DIM), none)
 
 
@@ -212,7 +212,6 @@ def test_features_that_are_not_finite_are_an_error():
         ("shrinkage", 1.0),
         ("floor", 0.0),
         ("least", 0.6),
-        ("sharpness", 0.0),
     ],
 )
 def test_settings_out_of_range_are_refused(key, value):

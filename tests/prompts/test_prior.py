@@ -9,7 +9,7 @@ from stand_ins import generator, normal, random_features
 from mapsr.errors import ConfigError
 from mapsr.prompts import (
     ClassPrompts,
-    PriorSettings,
+    ProductPriorSettings,
     class_shares,
     log_prior,
     posterior,
@@ -22,10 +22,9 @@ AREA = torch.tensor([0.5, 0.3, 0.2]).double()
 
 
 def test_shares_of_an_area_are_means_over_its_product_pixels():
-    products = torch.tensor([[0, 0, 0, 1], [255, 255, 2, 2]])
-    found = class_shares(products, SHARES)
+    found = class_shares(torch.tensor([3, 1, 2]), SHARES)  # the third is left out
     torch.testing.assert_close(found, (3 * SHARES[0] + SHARES[1]) / 4)
-    nothing = class_shares(torch.full((2, 3), 255), SHARES)
+    nothing = class_shares(torch.zeros(3, dtype=torch.long), SHARES)
     torch.testing.assert_close(nothing, torch.full((3,), 1 / 3).double())
 
 
@@ -104,7 +103,7 @@ def test_a_strong_product_wins():
 
 def test_a_product_that_counts_less_than_nothing_is_refused():
     cosine, prior = torch.zeros(1, 2, 1, 1), torch.zeros(1, 2, 1, 1)
-    with pytest.raises(ConfigError, match=r"product_prior is -0.5, expected a number in \[0"):
+    with pytest.raises(ConfigError, match=r"prior.strength is -0.5, expected a number in \[0"):
         posterior(cosine, prompts(1, 1), prior, 20.0, -0.5)
 
 
@@ -127,8 +126,13 @@ def test_doubt_in_the_product_by_hand():
 
 @pytest.mark.parametrize(
     ("key", "value", "name"),
-    [("strength", -0.1, "product_prior"), ("blur", -1.0, "prior.blur")],
+    [
+        ("strength", -0.1, "prior.strength"),
+        ("blur", -1.0, "prior.blur"),
+        ("sharpness", 0.0, "prior.sharpness"),
+        ("floor", 0.0, "prior.floor"),
+    ],
 )
 def test_settings_out_of_range_are_refused(key, value, name):
-    with pytest.raises(ConfigError, match=rf"{name} is {value}, expected a number in \[0"):
-        PriorSettings(**{key: value})
+    with pytest.raises(ConfigError, match=rf"{name} is {value}, expected a number in [\[(]0"):
+        ProductPriorSettings(**{key: value})

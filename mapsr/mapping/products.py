@@ -1,0 +1,91 @@
+"""The coarse product at the place of a map, for methods whose maps it has a say in."""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mapsr.errors import DataError
+from mapsr.geo import Grid, Window, cell_spans, overlap, read_codes
+from mapsr.geo.examination import count_codes
+from mapsr.legends import MASKED, NODATA, Legend
+
+logger = logging.getLogger(__name__)
+
+_SEEN_PX = 256
+"""Rows and columns of a product that are looked at before it is used."""
+_MOST_UNKNOWN = 0.1
+"""Share of codes out of the legend above which a product is another one."""
+
+
+@dataclass(frozen=True)
+class ProductLayer:
+    """Coarse products on the grid of a raster; may be sent to another process.
+
+    Attributes:
+        paths: files of one product; the first that has a class at a place counts.
+        legend: of all of them.
+        grid: of the raster that is mapped.
+        cell: rows and columns of the grid that a pixel of the first file spans.
+    """
+
+    paths: tuple[Path, ...]
+    legend: Legend
+    grid: Grid
+    cell: tuple[float, float]
+
+    @staticmethod
+    def of(paths: Sequence[Path], legend: Legend, grid: Grid) -> "ProductLayer | None":
+        """Find the product of a place; None where none of the files reaches it.
+
+        Args:
+            paths: files; those that lie elsewhere are left out.
+            legend: that the method was fitted with.
+            grid: of the raster that is mapped.
+
+        Raises:
+            RasterError: a file can't be read.
+            DataError: many codes there are not in the legend.
+        """
+        here = tuple(path for path in dict.fromkeys(paths) if overlap(path, grid) > 0)
+        if not here:
+            return None
+        listed = ", ".join(str(path) for path in here)
+        counts = sum((count_codes(path, grid, _SEEN_PX) for path in here), Counter[int]())
+        for code in (MASKED, *legend.nodata):
+            counts.pop(code, None)
+        unknown = Counter({code: n for code, n in counts.items() if code not in legend.codes})
+        if unknown.total() > _MOST_UNKNOWN * counts.total():
+            codes = ", ".join(str(code) for code, _ in unknown.most_common(5))
+            raise DataError(
+                f"The coarse product {listed} holds codes such as {codes}, which are not in legend "
+                f"'{legend.name}', that the method was fitted with: give a product of that legend, "
+                "or map without it (product_prior=0)."
+            )
+        covered = max(overlap(path, grid) for path in here)
+        if covered < 1 and len(here) == 1:
+            logger.warning(
+                "%s covers %.0f %% of what is mapped; the rest is mapped with the shares of the "
+                "classes where the method was fitted",
+                here[0],
+                100 * covered,
+            )
+        return ProductLayer(here, legend, grid, cell_spans(here[0], grid))
+
+    def read(self, window: Window) -> NDArray[np.uint8]:
+        """Class indices (H, W) of a window, 255 where no file has a class.
+
+        Raises:
+            RasterError: a file can't be read.
+        """
+        classes = np.full((window.height, window.width), NODATA, np.uint8)
+        for path in self.paths:
+            found, _ = self.legend.encode(read_codes(path, self.grid, window))
+            classes = np.where(classes == NODATA, found, classes)
+            if (classes != NODATA).all():
+                break
+        return classes

@@ -1,0 +1,82 @@
+"""What MapSR's fit came to, as its file holds it: prompts, probe and prior, checked."""
+
+import torch
+
+from mapsr.errors import FittedError
+from mapsr.methods.method import State
+from mapsr.prompts import (
+    ClassPrompts,
+    LinearProbe,
+    ProbeSettings,
+    ProductPrior,
+    ProductPriorSettings,
+)
+
+
+def prior_of(state: State, classes: int, settings: ProductPriorSettings) -> ProductPrior:
+    """The prior of a file, checked.
+
+    Raises:
+        FittedError: the method was fitted without one, or it is not whole.
+    """
+    shares, area = (state.tensors.get(f"prior.{name}") for name in ("shares", "area"))
+    if shares is None or area is None:
+        raise FittedError(
+            "The method was fitted without a soft crosswalk, so the product can have no say: fit "
+            "it with prior=product, or leave prior= out."
+        )
+    if shares.dim() != 2 or shares.shape[1:] != area.shape or area.shape != (classes,):
+        raise FittedError(
+            f"The shares of the file are not whole, expected one for each of {classes} classes: "
+            "fit the method again."
+        )
+    return ProductPrior(settings, shares, area)
+
+
+def prompts_of(state: State, classes: int) -> ClassPrompts:
+    """Prompts of a file, checked.
+
+    Raises:
+        FittedError: they are not whole.
+    """
+    vectors, counts = (state.tensors.get(name) for name in ("vectors", "counts"))
+    whole = (
+        vectors is not None
+        and counts is not None
+        and vectors.dim() == 2
+        and vectors.dtype == torch.float32
+        and counts.dtype == torch.int64
+        and counts.shape == vectors.shape[:1] == (classes,)
+        and bool(torch.isfinite(vectors).all())
+        and int((counts > 0).sum()) >= 2
+        and int(counts.min()) >= 0
+    )
+    if not whole or vectors is None or counts is None:
+        raise FittedError(
+            f"The prompts of the file are not whole, expected finite float32 vectors and counts of "
+            f"{classes} classes, two of them at least with pixels: fit the method again."
+        )
+    return ClassPrompts(vectors, counts)
+
+
+def probe_of(state: State, classes: int) -> LinearProbe | None:
+    """The probe of a file, checked; None where it has none.
+
+    Raises:
+        FittedError: it is not whole.
+    """
+    weight, bias = state.tensors.get("probe.weight"), state.tensors.get("probe.bias")
+    if weight is None:
+        return None
+    said = state.facts.get("probe") or {}
+    table, scale = said.get("table"), said.get("scale")
+    ours = isinstance(table, list) and all(type(one) is int for one in table)
+    if not ours or table is None or not isinstance(scale, float) or len(table) != len(weight):
+        raise FittedError("The probe of the file is not whole: fit the method again.")
+    settings = ProbeSettings(bias is not None, 1, 1, 1.0, 0.0)
+    probe = LinearProbe(weight.shape[1], tuple(table), classes, scale, settings)
+    with torch.no_grad():
+        probe.weight.copy_(weight)
+        if probe.bias is not None and bias is not None:
+            probe.bias.copy_(bias)
+    return probe

@@ -1,0 +1,129 @@
+"""`mapsr map` as it is without any choice: EM prompts, and the product as a prior."""
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from make_maps import coarse_file, labels_of
+
+from mapsr.cli.main import main
+from mapsr.geo import Grid, cell_spans, read_grid
+from mapsr.methods import load_fitted
+
+QUICK = ("upsampler=bilinear", "prompts.pixels=2000", "windows.chip=48", "windows.overlap=8")
+
+
+def product(folder, name="village"):
+    return next(folder.glob(f"*/{name}_nlcd_30m.tif"))
+
+
+def image(folder, name="village"):
+    return next(folder.glob(f"*/{name}_naip.tif"))
+
+
+@pytest.fixture(scope="module")
+def made(scene_folder, tmp_path_factory):
+    """A map made with defaults alone, confidence and scores beside it."""
+    out = tmp_path_factory.mktemp("made") / "map.tif"
+    given = [f"image={image(scene_folder)}", f"coarse={product(scene_folder)}", f"out={out}"]
+    assert main(["map", *given, *QUICK, "confidence=true", "scores=true"]) == 0
+    return out
+
+
+def mapped(made, scene_folder, out, *overrides):
+    return main(["map", f"fitted={made.parent}", f"image={image(scene_folder)}", f"out={out}",
+                 *overrides])  # fmt: skip
+
+
+def test_scores_are_probabilities_and_the_confidence_is_the_bests(made):
+    with rasterio.open(made.with_name("map_scores.tif")) as scores:
+        values = scores.read()
+    with rasterio.open(made.with_name("map_confidence.tif")) as confidence:
+        sure = confidence.read(1)
+        assert confidence.descriptions == ("confidence",)
+    seen = labels_of(made) != 255
+    assert np.allclose(values[:, seen].sum(0), 1, atol=1e-4)
+    assert np.array_equal(sure[seen], values.max(0)[seen])
+    assert np.isnan(sure[~seen]).all()
+
+
+def test_the_fit_says_which_table_it_used(made):
+    facts = load_fitted(made.parent).state
+    assert set(facts.tensors) == {"vectors", "counts", "prior.shares", "prior.area"}
+    with rasterio.open(made) as dataset:
+        assert dataset.tags()["MAPSR_PRODUCT"] == "village_nlcd_30m.tif"
+
+
+def test_a_fitted_file_with_the_product_makes_the_same_map(made, scene_folder, tmp_path):
+    out = tmp_path / "map.tif"
+    assert mapped(made, scene_folder, out, f"coarse={product(scene_folder)}") == 0
+    assert np.array_equal(labels_of(out), labels_of(made))
+
+
+def test_without_the_product_it_maps_and_says_so(made, scene_folder, tmp_path, capsys):
+    out = tmp_path / "map.tif"
+    assert mapped(made, scene_folder, out, "scores=true") == 0
+    assert "is mapped without a coarse product" in capsys.readouterr().err
+    with rasterio.open(out) as dataset:
+        assert "MAPSR_PRODUCT" not in dataset.tags()
+    with (
+        rasterio.open(out.with_name("map_scores.tif")) as without,
+        rasterio.open(made.with_name("map_scores.tif")) as with_product,
+    ):
+        assert not np.allclose(without.read(), with_product.read(), equal_nan=True)
+    other = tmp_path / "other.tif"
+    assert mapped(made, scene_folder, other, "product_prior=0") == 0
+    assert capsys.readouterr().err.count("without a coarse product") == 0
+    assert np.array_equal(labels_of(other), labels_of(out))
+
+
+def test_a_strength_below_0_is_refused(made, scene_folder, tmp_path, capsys):
+    assert mapped(made, scene_folder, tmp_path / "map.tif", "product_prior=-0.5") == 1
+    assert "prior.strength is -0.5, expected a number in [0" in capsys.readouterr().err
+
+
+def test_a_product_of_another_legend_is_refused(made, scene_folder, tmp_path, capsys):
+    grid = read_grid(image(scene_folder))
+    place = Grid(grid.crs, grid.transform @ Affine.scale(5), 14, 22)
+    other = coarse_file(tmp_path / "other.tif", place, np.full((14, 22), 50))
+    out = tmp_path / "map.tif"
+    assert mapped(made, scene_folder, out, other) == 1
+    err = capsys.readouterr().err
+    assert "codes such as 50, which are not in legend 'nlcd'" in err
+    assert "product_prior=0" in err and not out.exists()
+
+
+def test_a_product_that_covers_half_of_the_image_is_used_and_said(
+    made, scene_folder, tmp_path, capsys
+):
+    grid = read_grid(image(scene_folder))
+    rows = -(-grid.height // 5)
+    half = -(-grid.width // 10)
+    place = Grid(grid.crs, grid.transform @ Affine.scale(5), rows, half)
+    part = coarse_file(tmp_path / "half.tif", place, np.full((rows, half), 11, np.uint8))
+    out = tmp_path / "map.tif"
+    assert mapped(made, scene_folder, out, part) == 0
+    assert "covers 5" in capsys.readouterr().err
+    labels, plain = labels_of(out), tmp_path / "plain.tif"
+    assert mapped(made, scene_folder, plain, "product_prior=0") == 0
+    water = [(values == 0)[:, : 5 * half].mean() for values in (labels, labels_of(plain))]
+    assert water[0] > water[1]  # where it says water, and that is taken for evidence
+
+
+def test_a_product_that_is_changed_makes_another_map(made, scene_folder, tmp_path, capsys):
+    copy, out = tmp_path / "nlcd.tif", tmp_path / "map.tif"
+    copy.write_bytes(product(scene_folder).read_bytes())
+    assert mapped(made, scene_folder, out, f"coarse={copy}") == 0
+    assert mapped(made, scene_folder, out, f"coarse={copy}") == 0
+    assert "made before, by the same command" in capsys.readouterr().out
+    copy.write_bytes(product(scene_folder).read_bytes())
+    assert mapped(made, scene_folder, out, f"coarse={copy}") == 1
+    assert "made from other inputs or settings" in capsys.readouterr().err
+
+
+def test_the_span_of_a_cell_is_counted_in_pixels_of_the_image(scene_folder):
+    grid = read_grid(image(scene_folder))
+    rows, columns = cell_spans(product(scene_folder), grid)
+    high, wide = read_grid(product(scene_folder)).pixel_size
+    assert rows == pytest.approx(high / grid.pixel_size[0], rel=0.01)
+    assert columns == pytest.approx(wide / grid.pixel_size[1], rel=0.01)
