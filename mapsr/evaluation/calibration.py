@@ -6,7 +6,7 @@ class the product gives a cell, and cells whose class the prediction did not see
 """
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -72,9 +72,25 @@ class Reliability:
                 "these are no probabilities: expected values of at least 0 that sum to 1 over the "
                 "classes; take a softmax of scores first."
             )
-        sure = chosen.max(0, initial=0).astype(np.float64)
+        best = chosen.argmax(0) if chosen.size else truth[asked]
+        return cls.of_best(chosen.max(0, initial=0), best, truth[asked], bins)
+
+    @classmethod
+    def of_best(
+        cls, sure: Floats, labels: NDArray[Any], truth: NDArray[Any], bins: int = 20
+    ) -> Self:
+        """Count pixels by the probability of their best class; those without truth are ignored.
+
+        Args:
+            sure: float (...), in [0, 1]; NaN leaves a pixel out.
+            labels: the best class of each, of the same shape.
+            truth: of the same shape, 255 for none.
+            bins: number of bins.
+        """
+        asked = (truth != NODATA) & ~np.isnan(sure)
+        sure = sure[asked].astype(np.float64)
         place = np.minimum((sure * bins).astype(np.int64), bins - 1)
-        right = place[chosen.argmax(0) == truth[asked]] if chosen.size else place
+        right = place[labels[asked] == truth[asked]]
         return cls(
             np.bincount(place, minlength=bins),
             np.bincount(right, minlength=bins),

@@ -1,16 +1,17 @@
 """Hold the maps of scenes against their truth."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mapsr.data import Scene, SceneSource
+from mapsr.evaluation.calibration import Reliability
 from mapsr.evaluation.confusion import Confusion
 from mapsr.evaluation.intervals import bootstrap
 from mapsr.evaluation.scores import Scores
-from mapsr.geo import Grid, Window, read_codes
+from mapsr.geo import Grid, Window, read_codes, read_values
 from mapsr.legends import NODATA, Legends
 
 COARSE = "coarse"
@@ -40,8 +41,7 @@ def judge(
     judgement: dict[str, dict[str, Confusion]] = {}
     for scene, paths in scenes.items():
         grid = source.grid(scene)
-        for top in range(0, grid.height, _BAND_PX):
-            window = Window(top, 0, min(_BAND_PX, grid.height - top), grid.width)
+        for window in _bands(grid):
             seen = source.read_labels(scene, window)
             truth, coarse = seen["truth"], seen["coarse"]
             if truth is None:
@@ -54,6 +54,25 @@ def judge(
                 before = by_scene.get(scene.name, Confusion.zeros(count))
                 by_scene[scene.name] = before + Confusion.of(truth, found, count)
     return judgement
+
+
+def judge_confidence(source: SceneSource, scenes: Mapping[Scene, tuple[Path, Path]]) -> Reliability:
+    """Hold how sure maps are against how right they are, band by band.
+
+    Args:
+        source: reads the truth.
+        scenes: of each scene the label map, and the probabilities of its labels.
+    """
+    total = Reliability.zeros()
+    for scene, (labels, sure) in scenes.items():
+        grid = source.grid(scene)
+        for window in _bands(grid):
+            truth = source.read_labels(scene, window)["truth"]
+            if truth is None:
+                break
+            found = read_labels(labels, grid, window)
+            total += Reliability.of_best(read_values(sure, window)[0], found, truth)
+    return total
 
 
 def metrics_of(
@@ -90,6 +109,11 @@ def read_labels(path: Path, grid: Grid, window: Window) -> NDArray[np.uint8]:
     """Read a window of a map: class indices (H, W), 255 for nodata."""
     codes = read_codes(path, grid, window)
     return np.where(codes < 0, NODATA, codes).astype(np.uint8)
+
+
+def _bands(grid: Grid) -> Iterator[Window]:
+    for top in range(0, grid.height, _BAND_PX):
+        yield Window(top, 0, min(_BAND_PX, grid.height - top), grid.width)
 
 
 def _scores(confusions: Mapping[str, Confusion], names: tuple[str, ...]) -> dict[str, object]:

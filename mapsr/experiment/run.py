@@ -1,12 +1,22 @@
 """Run one experiment: fit, map and judge, into a run folder."""
 
 import logging
+import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from mapsr.data import Scene, Scenes, SceneSource
 from mapsr.errors import RasterError
-from mapsr.evaluation.judging import COARSE, MAP, Judgement, judge, metrics_of, pooled
+from mapsr.evaluation.judging import (
+    COARSE,
+    MAP,
+    Judgement,
+    judge,
+    judge_confidence,
+    metrics_of,
+    pooled,
+)
 from mapsr.experiment.scenes import legends_of, scenes_of, source_of
 from mapsr.experiment.settings import RunSettings
 from mapsr.geo import band_count, image_info
@@ -17,6 +27,7 @@ from mapsr.methods import FittedMethod, ImageFacts, Method, Runtime, Task, fit
 from mapsr.methods.fitted import FILE
 from mapsr.progress import Progress
 from mapsr.report.pictures import scene_picture
+from mapsr.report.reliability import reliability_figure
 from mapsr.settings import kind_of, plain
 from mapsr.tracking import Logger, RunFolder, Stopwatch, collect_record
 
@@ -24,6 +35,7 @@ logger = logging.getLogger(__name__)
 
 _PICTURES = 4
 _LAYERS = (MAP, COARSE, "probe")
+_SURE = Output(kind="probability")
 Metrics = dict[str, object]
 
 
@@ -94,8 +106,13 @@ class Run:
         with self.watch("map"):
             maps = self.maps(fitted, method, runtime)
         with self.watch("judge"):
+            sure = {
+                s: (paths[MAP], paths.pop(_SURE.shown))
+                for s, paths in maps.items()
+                if _SURE.shown in paths
+            }
             judgement = judge(self.source, maps, self.legends)
-            metrics = self.metrics(judgement, method)
+            metrics = self.metrics(judgement, method) | self.calibration(sure)
             self.show(judgement, maps)
         self.folder.write_record(self.record(method, runtime))
         metrics["seconds"] = {stage: round(s, 3) for stage, s in self.watch.seconds.items()}
@@ -134,6 +151,8 @@ class Run:
         """Map the scenes that are to be scored; return the label maps by scene and layer."""
         settings = self.settings
         outputs = tuple(Output(layer) for layer in method.layers)
+        if settings.gives_probabilities:
+            outputs += (_SURE,)
         requests = [
             MapRequest(
                 scene.name,
@@ -150,7 +169,8 @@ class Run:
         for report in map_rasters(fitted, requests, engine, self.progress, options):
             if report.error:
                 raise report.error
-        layers = {output.key: output.layer for output in outputs}
+        layers = {output.key: output.layer for output in outputs if output != _SURE}
+        layers |= {_SURE.key: _SURE.shown}
         return {
             scene: {layers[key]: p for key, p in output_paths(request.out, outputs).items()}
             for scene, request in zip(self.scenes.score, requests, strict=True)
@@ -165,6 +185,16 @@ class Run:
             "trained_parameters": method.trained_parameters,
             "product_prior": settings.product_prior,
         }
+
+    def calibration(self, maps: Mapping[Scene, tuple[Path, Path]]) -> Metrics:
+        """How far the probabilities of maps can be believed, drawn and as metrics.json holds it."""
+        found = judge_confidence(self.source, maps)
+        if not found.counts.any():
+            return {}
+        picture = self.folder.figures / "reliability.png"
+        reliability_figure(picture, found.diagram, found.error)
+        bins = [[None if math.isnan(x) else x for x in row] for row in found.diagram.tolist()]
+        return {"calibration": {"error": found.error, "bins": bins}}
 
     def show(self, judgement: Judgement, maps: dict[Scene, dict[str, Path]]) -> None:
         """Draw the first scenes, and write confusion.csv."""

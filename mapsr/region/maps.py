@@ -4,7 +4,8 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from mapsr.errors import MapsrError
+from mapsr.errors import ConfigError, MapsrError
+from mapsr.legends import load_crosswalk
 from mapsr.mapping import (
     Engine,
     MapOptions,
@@ -14,12 +15,13 @@ from mapsr.mapping import (
     map_rasters,
     open_engine,
 )
-from mapsr.methods import FittedMethod, Method, find_fitted, load_fitted
+from mapsr.methods import FittedMethod, Method, MethodParts, find_fitted, load_fitted
 from mapsr.methods.fitted import FILE, SUFFIX
 from mapsr.progress import Progress
 from mapsr.region.checks import out_paths, usable
 from mapsr.region.fit import fit_region
 from mapsr.region.images import Image, Images, find_images
+from mapsr.region.product_report import write_product_report
 from mapsr.region.settings import MapSettings, check_given
 
 
@@ -75,8 +77,10 @@ def map_region(settings: MapSettings, given: Collection[str], progress: Progress
     if settings.fitted:
         path, fresh = find_fitted(Path(settings.fitted)), False
         fitted = given_method(settings, given)
+        _check_report(settings, fitted.parts)
         images = usable(images, settings, fitted.image)
     else:
+        _check_report(settings, settings)
         path = _fitted_path(images, settings, outs)
         images = usable(images, settings, None)
         fitted, live = fit_region(images, settings, path, progress)
@@ -115,6 +119,11 @@ def _map(
     requests = _requests(good, settings, outs)
     engine: Engine = open_engine(fitted, settings.engine, settings.runtime(), options.outputs, live)
     reports: list[Report] = map_rasters(fitted, requests, engine, progress, options)
+    if settings.product_error and fitted.product:
+        crosswalk = load_crosswalk(fitted.crosswalk, fitted.product, fitted.target)
+        for report in reports:
+            if report.error is None:
+                write_product_report(report.job, crosswalk)
     names = [Path(settings.image)] if settings.mosaic else [image.path for image in good]
     done = [
         Mapped(name, report.job.out, report.error, report.fresh)
@@ -139,6 +148,15 @@ def _requests(good: list[Image], settings: MapSettings, outs: dict[Path, Path]) 
 
 def _product(image: Image) -> tuple[Path, ...]:
     return (image.coarse,) if image.coarse else ()
+
+
+def _check_report(settings: MapSettings, parts: MethodParts) -> None:
+    """Refuse a report on the product that can't be made, before the work."""
+    if settings.product_error and not (parts.gives_probabilities and settings.scores):
+        raise ConfigError(
+            "product_error=true needs probabilities: set scores=true, and take a method that gives "
+            "them, such as method=mapsr_em."
+        )
 
 
 def _options(settings: MapSettings, *, probable: bool) -> MapOptions:

@@ -31,6 +31,10 @@ class MapSettings(FitAndMapSettings):
     probabilities; else its score less the second best's."""
     scores: bool = False
     """Also write OUT_scores.tif: every class's score."""
+    product_error: bool = False
+    """Also write OUT_product_error.tif, the probability that a pixel is not of the class that the
+    coarse product gives it, and OUT_composition.csv, what each class of the product really holds;
+    with scores=true, and a method that reads the product."""
     scale: float | None = None
     """Raw image value that becomes 1; null: as the method was fitted, 255 for bytes."""
     bands: int | None = None

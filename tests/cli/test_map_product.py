@@ -1,5 +1,7 @@
 """`mapsr map` as it is without any choice: EM prompts, and the product as a prior."""
 
+import csv
+
 import numpy as np
 import pytest
 import rasterio
@@ -7,7 +9,8 @@ from affine import Affine
 from make_maps import coarse_file, labels_of
 
 from mapsr.cli.main import main
-from mapsr.geo import Grid, cell_spans, read_grid
+from mapsr.geo import Grid, cell_spans, read_codes, read_grid
+from mapsr.legends import load_crosswalk
 from mapsr.methods import load_fitted
 
 QUICK = ("upsampler=bilinear", "prompts.pixels=2000", "windows.chip=48", "windows.overlap=8")
@@ -119,6 +122,33 @@ def test_a_product_that_is_changed_makes_another_map(made, scene_folder, tmp_pat
     copy.write_bytes(product(scene_folder).read_bytes())
     assert mapped(made, scene_folder, out, f"coarse={copy}") == 1
     assert "made from other inputs or settings" in capsys.readouterr().err
+
+
+def test_where_the_product_is_wrong_is_a_layer_and_a_table(made, scene_folder, tmp_path, capsys):
+    out = tmp_path / "map.tif"
+    coarse = f"coarse={product(scene_folder)}"
+    assert mapped(made, scene_folder, out, coarse, "product_error=true") == 1
+    assert "product_error=true needs probabilities: set scores=true" in capsys.readouterr().err
+    assert mapped(made, scene_folder, out, coarse, "product_error=true", "scores=true") == 0
+    with rasterio.open(tmp_path / "map_product_error.tif") as dataset:
+        error = dataset.read(1)
+    with rasterio.open(tmp_path / "map_scores.tif") as dataset:
+        scores = dataset.read()
+    legend, grid = load_fitted(made.parent).product, read_grid(out)
+    codes = read_codes(product(scene_folder), grid, grid.window)
+    crosswalk = load_crosswalk("paraformer", legend, load_fitted(made.parent).target)
+    for row, column in ((0, 0), (30, 50), (60, 100)):
+        target = crosswalk.table[legend.codes.index(codes[row, column])]
+        expected = 1 - scores[target, row, column]
+        assert error[row, column] == pytest.approx(expected, nan_ok=True)
+    rows = list(csv.DictReader((tmp_path / "map_composition.csv").read_text().splitlines()))
+    assert {int(row["code"]) for row in rows} == set(np.unique(codes[~np.isnan(error)]).tolist())
+    names = load_fitted(made.parent).target.names
+    for row in rows:
+        assert sum(float(row[name]) for name in names) == pytest.approx(1, abs=1e-3)
+        here = codes == int(row["code"])
+        assert float(row["not_its_class"]) == pytest.approx(np.nanmean(error[here]), abs=1e-3)
+    assert int(rows[0]["pixels"]) >= int(rows[-1]["pixels"])
 
 
 def test_the_span_of_a_cell_is_counted_in_pixels_of_the_image(scene_folder):

@@ -1,0 +1,84 @@
+"""Where the product is wrong, by the map: a layer, and what the product's classes really hold."""
+
+import csv
+import io
+import logging
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+
+from mapsr.evaluation.composition import Composition
+from mapsr.files import publish, write_text
+from mapsr.geo import clear_sidecars, read_tags, read_values, tiles, window_writer, write_cog
+from mapsr.legends import NODATA, Crosswalk
+from mapsr.mapping.assembly import output_paths
+from mapsr.mapping.jobs import JOB_TAG, MapJob
+from mapsr.mapping.outputs import Output
+
+logger = logging.getLogger(__name__)
+
+_SIDE_PX = 1024
+
+
+def write_product_report(job: MapJob, crosswalk: Crosswalk) -> tuple[Path, ...]:
+    """Write OUT_product_error.tif and OUT_composition.csv of a map whose scores are written.
+
+    Args:
+        job: that made the map, with probabilities and a product.
+        crosswalk: says which target class each class of the product stands for.
+
+    Returns:
+        The files; none where there is no product at the place.
+
+    Raises:
+        RasterError: the scores or the product can't be read, or the layer not written.
+        OSError: the table can't be written.
+    """
+    product, out = job.raster.product, job.out
+    if product is None:
+        logger.warning("%s: no product at its place, so nothing is said of its errors", out)
+        return ()
+    layer = out.with_name(f"{out.stem}_product_error{out.suffix}")
+    table = out.with_name(f"{out.stem}_composition.csv")
+    if table.exists() and layer.exists() and read_tags(layer).get(JOB_TAG) == job.hash:
+        return layer, table
+    scores = output_paths(out, job.raster.outputs)[Output(kind="scores").key]
+    grid = job.raster.reader.grid
+    stands_for = np.full(NODATA + 1, NODATA)
+    stands_for[: len(crosswalk.table)] = crosswalk.table
+    total: Composition | None = None
+    with TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}") as folder:
+        plain, cog = Path(folder) / "plain.tif", Path(folder) / "cog.tif"
+        with window_writer(plain, grid, 1, "float32", float("nan")) as write:
+            for window in tiles(grid.height, grid.width, _SIDE_PX):
+                probabilities = read_values(scores, window)  # (C, h, w)
+                classes = product.read(window)
+                own = stands_for[classes]
+                index = np.where(own == NODATA, 0, own)[None]
+                error = 1 - np.take_along_axis(probabilities, index, 0)
+                write(window, np.where(own == NODATA, np.float32(np.nan), error))
+                found = Composition.of(probabilities, classes, crosswalk.table)
+                total = found if total is None else total + found
+        tags = {**job.tags, JOB_TAG: job.hash}
+        write_cog(plain, cog, tags=tags, names=("product_error",))
+        clear_sidecars(layer, overwrite=True)
+        publish(cog, layer)
+    assert total is not None, "a raster has pixels"
+    write_text(table, _csv(total, crosswalk))
+    return layer, table
+
+
+def _csv(composition: Composition, crosswalk: Crosswalk) -> str:
+    """The table as text: a row for each class of the product there, most pixels first."""
+    source, targets = crosswalk.source, crosswalk.target.names
+    code = {one.name: one.code for one in source.classes}
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["code", "class", "pixels", *targets, "not_its_class"])
+    for row in composition.as_rows(source.names, targets):
+        shares = [f"{row[name]:.4f}" for name in targets]
+        doubt = row["not_its_class"]
+        ends = ["" if doubt is None else f"{doubt:.4f}"]
+        writer.writerow([code[str(row["class"])], row["class"], row["pixels"], *shares, *ends])
+    return text.getvalue()
