@@ -8,12 +8,18 @@ INPUTS = "inputs"
 
 
 def differences(then: Mapping[str, Any], now: Mapping[str, Any], prefix: str = "") -> list[str]:
-    """Say in which values two descriptions differ, one clause for each, in the order of keys."""
+    """Say in which values two descriptions differ, one clause for each, in the order of keys.
+
+    Of a group of which another choice is taken, the choice alone is named.
+    """
     found = []
     for key in sorted({*then, *now}):
         old, new = then.get(key), now.get(key)
         name = f"{prefix}{key}"
         if isinstance(old, Mapping) and isinstance(new, Mapping):
+            if old.get("kind") != new.get("kind"):  # another choice: its keys are others
+                found.append(_changed(f"{name}.kind", old.get("kind"), new.get("kind")))
+                continue
             found += differences(old, new, f"{name}.")
         elif old != new:
             found.append(_changed(name, old, new))

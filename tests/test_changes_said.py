@@ -3,6 +3,12 @@
 from mapsr.differences import differences
 
 
+def test_another_choice_is_named_without_its_keys():
+    then = {"refine": {"kind": "graph", "alpha": 0.5}}
+    now = {"refine": {"kind": "none", "beta": 1}}
+    assert differences(then, now) == ["refine.kind is none, was graph"]
+
+
 def test_differences_by_hand():
     then = {"a": 1, "windows": {"chip": 4, "unit": 8}, "inputs": {"x": [1, 2], "y": [3, 4]}}
     now = {"a": 1, "windows": {"chip": 5, "unit": 8}, "inputs": {"x": [1, 9], "z": [0, 0]}, "b": 2}

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -213,9 +214,11 @@ def _convert(path: Path, layer: str, copy: Path) -> None:
     with _reading_vectors(path):
         meta, _, wkb, values = pyogrio.raw.read(path, layer=layer, force_2d=True)
         some = np.array([one is not None for one in wkb], bool)
-        with whole_file(copy) as temporary:
+        with whole_file(copy) as temporary, TemporaryDirectory(dir=copy.parent) as folder:
+            # by any other suffix the driver makes a folder of layers
+            made = Path(folder) / "copy.fgb"
             pyogrio.raw.write(
-                temporary,
+                made,
                 wkb[some],
                 [_as_text(column)[some] for column in values],
                 list(meta["fields"]),
@@ -224,6 +227,7 @@ def _convert(path: Path, layer: str, copy: Path) -> None:
                 geometry_type="Unknown",
                 crs=meta["crs"],
             )
+            made.replace(temporary)
 
 
 def _as_text(values: NDArray[Any]) -> NDArray[Any]:

@@ -137,7 +137,7 @@ def test_the_products_strength_has_a_short_name():
     assert compose_map([*MAP, "product_prior=0.5"])[0].product_prior == 0.5
     settings = compose_run(["product_prior=0.25"])
     assert (settings.product_prior, kind_of(settings.prompts)) == (0.25, "coarse")
-    with pytest.raises(ConfigError, match=r"prior.strength is -1, expected a number in \[0"):
+    with pytest.raises(ConfigError, match=r"prior.strength is -1.0, expected a number in \[0"):
         compose_run(["product_prior=-1"])
 
 

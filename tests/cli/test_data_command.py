@@ -88,8 +88,8 @@ def test_check_of_nothing_is_an_error(tmp_path: Path):
     [
         (["states=ny"], r"root has no value: give root=FOLDER"),
         (["rot=x"], r"'rot=x' is not a setting of `mapsr data`, .*Did you mean 'root'\?"),
-        (["root"], r"'root' is no setting"),
-        (["root="], r"'root=' is no setting"),
+        (["root"], r"'root' is not a setting"),
+        (["root="], r"'root=' is not a setting"),
         (["root=x", "states=nyc"], r"states is 'nyc', expected one of .*Did you mean 'ny'\?"),
         (["root=x", "states=ny,ny"], r"states is \[ny, ny\], expected each"),
     ],

@@ -323,7 +323,7 @@ def test_too_few_bands_for_the_encoder(doctor, image):
         (["*.tif"], "No file matches image=*.tif"),
         (["{image}", "{coarse}", "legend.coarse=nlc"], "Did you mean 'nlcd'?"),
         (["{image}", "fitted=nowhere"], "There is no file or folder nowhere"),
-        (["{image}", "{coarse}", "fitted=nowhere"], "fitted= and coarse= are both given"),
+        (["{image}", "{coarse}", "fitted=nowhere"], "There is no file or folder nowhere"),
     ],
 )
 def test_words_that_are_wrong(doctor, image, coarse, tmp_path, monkeypatch, words, message):

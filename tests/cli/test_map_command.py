@@ -314,9 +314,9 @@ def test_what_is_missing_is_named(capsys):
         "Give fitted=RUN (a finished run, or a fitted file), or coarse=PRODUCT"
         in capsys.readouterr().err
     )
-    assert main(["map", "fitted=x", "out=b.tif"]) == 1
+    assert main(["map", "coarse=x", "out=b.tif"]) == 1
     assert "image has no value: give image=" in capsys.readouterr().err
-    assert main(["map", "fitted=x", "image=a.tif"]) == 1
+    assert main(["map", "coarse=x", "image=a.tif"]) == 1
     assert "out has no value: give out=" in capsys.readouterr().err
 
 

@@ -157,7 +157,7 @@ def test_a_checkpoint_goes_through_a_file_without_its_head(tmp_path):
     image = uniform(10, 1, 3, 32, 48)
     assert torch.equal(loaded(image), encoder(image))
     assert loaded.weights is not None
-    assert loaded.weights["name"] == "vit_tiny"
+    assert loaded.weights["name"] == "trained.safetensors"
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
 
 

@@ -106,7 +106,7 @@ def test_many_failures_in_a_row_come_to_the_same_end(whole, image, tmp_path):
     [
         *(("window_writer", call) for call in (1, 2, 3)),
         *(("write_cog", call) for call in (1, 2, 3)),
-        ("write_label_sides", 1),
+        ("write_sidecars", 1),
         *(("publish", call) for call in (1, 2, 3)),
     ],
 )

@@ -150,7 +150,7 @@ def test_an_average_needs_columns(write):
 def test_an_unknown_name_is_refused_with_the_nearest():
     with pytest.raises(ConfigError, match=r"no table or figure 'tabel2'.* mean 'table2'"):
         load("tabel2")
-    with pytest.raises(ConfigError, match=r"'elsewhere/mine.yaml' is no file"):
+    with pytest.raises(ConfigError, match=r"'elsewhere/mine.yaml' is not a file"):
         load("elsewhere/mine.yaml")
     with pytest.raises(ConfigError, match=r"'figure1' is a figure, expected a table"):
         load_table("figure1")
@@ -208,8 +208,9 @@ def test_committed_map_figures_show_cells_of_their_tables(name):
 
 def test_published_averages_are_those_of_the_published_columns():
     table = load_table("table1")
-    assert len(table.rows) == 8
-    for row in table.rows:
+    published = [row for row in table.rows if row.published]
+    assert len(published) == 8
+    for row in published:
         columns = [row.published[column.name] for column in table.columns]
         # both were rounded to a hundredth of a percent
         assert abs(fmean(columns) - row.published[AVERAGE]) <= 0.0001
@@ -220,4 +221,4 @@ def test_the_tables_of_patches_have_the_rows_of_the_paper():
         texts = [(definitions_folder() / f"{one}.yaml") for one in ("table1", "table1_patches")]
         paper, patches = (yaml.safe_load(text.read_text())["rows"] for text in texts)
         key = "name" if name == "rows" else name
-        assert [row[key] for row in paper] == [row[key] for row in patches]
+        assert [row.get(key) for row in paper] == [row.get(key) for row in patches]

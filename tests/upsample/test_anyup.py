@@ -132,7 +132,7 @@ def test_a_checkpoint_goes_through_a_file(tmp_path, network):
     image, tokens = inputs(52, (9, 14), (2, 3))
     assert torch.equal(dense(loaded(image, tokens)), dense(network(image, tokens)))
     assert loaded.weights is not None
-    assert loaded.weights["name"] == "anyup_multi_backbone"
+    assert loaded.weights["name"] == "trained.pth"
     assert len(loaded.weights["sha256"]) == 64
     assert not any(parameter.requires_grad for parameter in loaded.parameters())
 

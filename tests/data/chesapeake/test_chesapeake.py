@@ -212,7 +212,7 @@ def test_missing_layer_is_named(copy: Path, layer: str):
 def test_nothing_left_to_fit_on(copy: Path):
     for path in (copy / folder_name("ny", "train")).glob("m_28*"):
         path.unlink()
-    with pytest.raises(DataError, match=r"no tile to fit on for data\.split=paper"):
+    with pytest.raises(DataError, match=r"does not hold a tile to fit on for data\.split=paper"):
         find_chesapeake(settings(copy))
 
 
