@@ -9,8 +9,16 @@ import pytest
 from affine import Affine
 from rasterio.crs import CRS
 
+from mapsr.cli.main import main
 from mapsr.errors import ConfigError, MapsrError, RasterError
-from mapsr.geo import Grid, ImageReader, WindowSettings, image_info, write_raster
+from mapsr.geo import (
+    Grid,
+    ImageReader,
+    WindowSettings,
+    image_info,
+    read_values,
+    write_raster,
+)
 from mapsr.legends import load_legend
 from mapsr.mapping import (
     LocalEngine,
@@ -193,3 +201,23 @@ def test_actors_that_all_die_at_the_start_are_not_made_for_ever(cluster, image, 
     engine = RayEngine(module_level, RaySettings())
     with pytest.raises(MapsrError, match="Actors die while they start on the cluster: "):
         run_jobs([job(image, tmp_path / "map.tif")], engine, Quiet())
+
+
+def test_a_network_maps_on_two_nodes_as_on_one_machine(cluster, tmp_path, monkeypatch):
+    """`mapsr map fitted=RUN engine=ray`, with a network that a run had trained."""
+    cluster, nodes = cluster
+    while len(nodes) < 2:  # another test may have killed one
+        nodes.append(cluster.add_node(**NODE))
+    run = tmp_path / "run"
+    drawn = ("data.height=100", "data.width=112", "data.fit_scenes=1", "data.score_scenes=1")
+    small = ("training.epochs=null", "training.max_steps=1", "training.batch=2")
+    crops = ("training.crop=32", "training.chips_per_scene=2", "network.width=8")
+    windows = ("windows.chip=48", "windows.overlap=8", "windows.unit=48")
+    fit = ("run", "method=l2hnet_original", *drawn, *small, *crops, *windows, "logger=none")
+    assert main([*fit, f"output={run}"]) == 0
+    image = run / "scenes" / "score_0" / "image.tif"
+    out = tmp_path / "map.tif"
+    given = (f"fitted={run}", f"image={image}", f"out={out}", "engine=ray")
+    assert main(["map", *given, f"engine.address={cluster.address}"]) == 0
+    whole = image_info(image).grid.window
+    assert np.array_equal(read_values(out, whole), read_values(run / "maps" / "score_0.tif", whole))
