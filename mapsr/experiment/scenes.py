@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from mapsr.data import Scenes, SceneSource
-from mapsr.errors import DataError
+from mapsr.experiment.leaks import check_ground, check_products
 from mapsr.experiment.settings import RunSettings
 from mapsr.legends import Legends
 
@@ -32,26 +32,12 @@ def scenes_of(settings: RunSettings, folder: Path, found: Scenes | None = None) 
         found: the scenes, where they were found already.
 
     Raises:
-        DataError: a scene is both fitted on and scored where the settings forbid it.
+        DataError: ground is both fitted on and scored where the settings forbid it, or the truth is
+            given as a product.
+        RasterError: a file can't be read.
     """
     scenes = found or settings.data.find(folder)
     assert scenes is not None, "there is a folder for them"
-    # resolved, so that a link or another spelling of a path does not hide a leak
-    fitted, scored = ({one.image.resolve() for one in part} for part in (scenes.fit, scenes.score))
-    both = fitted & scored
-    if both and settings.learns_from_truth:
-        raise DataError(
-            f"{_first(both)} would give its truth to the method and be scored with it: choose "
-            "data.fit and data.score without common scenes."
-        )
-    if both and not settings.transductive:
-        raise DataError(
-            f"{_first(both)} is both fitted on and scored: set transductive=true to use the coarse "
-            "labels of scored scenes, or choose data.fit and data.score without common scenes."
-        )
+    check_ground(scenes, truth=settings.learns_from_truth, transductive=settings.transductive)
+    check_products(scenes)
     return scenes
-
-
-def _first(paths: set[Path]) -> str:
-    more = f" (and {len(paths) - 1} more)" if len(paths) > 1 else ""
-    return f"{min(paths)}{more}"

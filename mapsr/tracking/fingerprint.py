@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from mapsr.data import Scenes
 from mapsr.differences import INPUTS
 from mapsr.errors import WeightsError
 from mapsr.settings import content_of, plain
-from mapsr.weights import sha256_of
+from mapsr.weights import REGISTRY, entry, locate, sha256_of
 
 Fingerprint = Mapping[str, Any]
 # Bytes at either end of a file that tell it from others of its name and size.
@@ -22,8 +23,8 @@ def fingerprint_of(
 ) -> dict[str, object]:
     """Gather all that a run's results depend on.
 
-    Files of the data count by their names, sizes and ends, wherever they lie, and checkpoints by
-    their content.
+    Files of the data count by their names, sizes and ends, wherever they lie; checkpoints, legends
+    and crosswalks of one's own, and weights whose hash is not published, by their content.
 
     Args:
         settings: of a run.
@@ -35,6 +36,10 @@ def fingerprint_of(
         WeightsError: a checkpoint that the settings name is not there.
     """
     found = {key: _content(settings, key) for key in keys}
+    folder = getattr(settings, "weights_folder", None)
+    for kept in found.values():
+        if isinstance(kept, dict) and isinstance(kept.get("weights"), str):
+            kept |= _weights(kept, folder)
     return found | ({INPUTS: _inputs(scenes)} if scenes else {})
 
 
@@ -52,14 +57,46 @@ def _content(settings: object, key: str) -> object:
         return plain(getattr(value, rest))
     if not hasattr(value, "__dataclass_fields__"):
         return plain(value)
-    kept = content_of(value)
+    kept = {name: _own_file(one) for name, one in content_of(value).items()}
     path = kept.get("checkpoint")
     if isinstance(path, str):
         file = Path(path).expanduser()
         if not file.is_file():
             raise WeightsError(f"checkpoint '{path}' is not a file; name an existing one.")
-        kept["checkpoint"] = sha256_of(file)
+        kept["checkpoint"] = _hash_of(file)
     return kept
+
+
+def _own_file(value: object) -> object:
+    """A value; the content of a YAML file of one's own that it names, wherever it lies."""
+    if isinstance(value, list):
+        return [_own_file(one) for one in value]
+    if isinstance(value, str) and value.endswith((".yaml", ".yml")):
+        path = Path(value).expanduser()
+        if path.is_file():
+            return {"file": path.name, "sha256": _hash_of(path)}
+    return value
+
+
+def _weights(kept: Mapping[str, object], folder: str | None) -> dict[str, object]:
+    """The hash of weights that have no published one, which any file of their name could be."""
+    name = str(kept["weights"])
+    if kept.get("checkpoint") or not kept.get("pretrained", True):
+        return {}
+    if name not in REGISTRY or entry(name).sha256:
+        return {}
+    path = locate(name, folder)
+    return {"weights_sha256": path and _hash_of(path)}
+
+
+def _hash_of(path: Path) -> str:
+    state = path.stat()
+    return _hashed(path, state.st_ino, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(256)
+def _hashed(path: Path, *_state: int) -> str:
+    return sha256_of(path)
 
 
 def _inputs(scenes: Scenes) -> str:
