@@ -1,6 +1,8 @@
 """Lightning's trainer without its output, for trainings that report by themselves."""
 
 import logging
+import signal
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -41,7 +43,21 @@ def fit_quietly(
             enable_progress_bar=False,
             enable_model_summary=False,
         )
-        trainer.fit(module, train_dataloaders=batches)
+        with interruptible():
+            trainer.fit(module, train_dataloaders=batches)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Within it, an interrupt stays one: Lightning would turn it into the end of the program."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        raise (error.__context__ or KeyboardInterrupt()) from None
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)  # Lightning leaves it ignored
 
 
 @contextmanager

@@ -1,10 +1,13 @@
 """What the commands say: results to stdout; progress, notes and log to stderr."""
 
+import io
 import logging
+import os
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, TextIO
 
 from mapsr.progress import Item
 
@@ -19,13 +22,29 @@ LEVELS = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO, 2: logging.DEB
 
 
 def say(text: str = "") -> None:
-    """Print a line of a result to stdout."""
-    print(text)
+    """Print a line of a result to stdout; a reader that has gone is no reason to stop."""
+    _print(text, sys.stdout)
 
 
 def note(text: str) -> None:
     """Print a line that is not a result to stderr."""
-    print(text, file=sys.stderr, flush=True)
+    _print(text, sys.stderr)
+
+
+def forgive_streams() -> None:
+    """Let the streams take every character, whatever their encoding is."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _print(text: str, stream: TextIO) -> None:
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        # the interpreter flushes once more at its end, and would complain
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class ConsoleProgress:

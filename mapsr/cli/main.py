@@ -1,11 +1,14 @@
 """`mapsr`: find the command, run it, show its errors as one sentence."""
 
 import argparse
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import mapsr
 from mapsr.cli import bench, cache, data, doctor, map, run, table, weights
-from mapsr.cli.console import configure_logging, note
+from mapsr.cli.console import configure_logging, forgive_streams, note
 from mapsr.errors import MapsrError
 
 # modules with add_parser(); none of them imports torch before its command runs
@@ -28,14 +31,44 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; return the exit status: 0, 1 for an error, 130 when interrupted."""
+    """Run a command.
+
+    Returns:
+        The exit status: 0, 1 for an error, 130 when interrupted, 143 when told to end (SIGTERM).
+    """
+    forgive_streams()
     parsed = parser().parse_args(arguments)
     configure_logging(parsed.verbose)
     try:
-        return int(parsed.run(parsed))
+        with _ended_by_sigterm():
+            return int(parsed.run(parsed))
     except MapsrError as error:
         note(f"error: {error}")
         return 1
+    except _Terminated:
+        note("ended by SIGTERM; the same command goes on from what is done")
+        return 128 + signal.SIGTERM
     except KeyboardInterrupt:
         note("interrupted")
         return 130
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came: what a batch system sends before it kills."""
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Within it SIGTERM ends the command as an interrupt does, files and locks in order."""
+
+    def end(number: int, frame: object) -> None:
+        raise _Terminated
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # Python takes handlers in the main thread alone
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -30,6 +30,7 @@ from mapsr.report.pictures import scene_picture
 from mapsr.report.reliability import reliability_figure
 from mapsr.settings import kind_of, plain
 from mapsr.tracking import Logger, RunFolder, Stopwatch, collect_record
+from mapsr.tracking.logger import guarded
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ def run_experiment(settings: RunSettings, progress: Progress) -> tuple[Path, Met
     path = settings.path(fingerprint)
     folder = RunFolder.open(path, config, fingerprint, settings.overwrite)
     watch = Stopwatch()
-    with folder, settings.logger.open(folder.path, settings.name, config) as mirror:
+    with folder, guarded(settings.logger.open(folder.path, settings.name, config)) as mirror:
         legends = legends_of(settings)
         with watch("scenes"):
             scenes = scenes_of(settings, folder.path / "scenes", found)

@@ -1,7 +1,9 @@
 """What a mirror of a run takes."""
 
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+import logging
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -10,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapsr.settings import choice
+
+logger = logging.getLogger(__name__)
 
 
 class Logger(Protocol):
@@ -85,6 +89,63 @@ class NoLogger:
 
     def confusion(self, counts: NDArray[np.int64], names: Sequence[str]) -> None:
         """Do nothing."""
+
+
+@contextmanager
+def guarded(opening: AbstractContextManager[Logger]) -> Iterator[Logger]:
+    """Open a mirror that never decides about the run: its failure is one warning.
+
+    What is wrong before anything has begun, such as lacking credentials, is still an error.
+
+    Args:
+        opening: the context of a mirror.
+    """
+    guard = _GuardedLogger(opening.__enter__())
+    try:
+        yield guard
+    except BaseException:
+        with suppress(Exception):
+            opening.__exit__(*sys.exc_info())
+        raise
+    guard.tell(lambda: opening.__exit__(None, None, None))
+
+
+class _GuardedLogger:
+    """Passes everything on until the mirror fails."""
+
+    def __init__(self, mirror: Logger) -> None:
+        self._mirror = mirror
+        self._failed = False
+
+    def tell(self, call: Callable[[], object]) -> None:
+        if self._failed:
+            return
+        try:
+            call()
+        except Exception as error:
+            self._failed = True
+            logger.warning(
+                "the mirror of the run failed (%s: %s); the run goes on without it, its folder has "
+                "everything",
+                type(error).__name__,
+                str(error).partition("\n")[0],
+            )
+
+    def step(self, step: int, values: Mapping[str, float]) -> None:
+        """Pass on; see ``Logger``."""
+        self.tell(lambda: self._mirror.step(step, values))
+
+    def metrics(self, metrics: Mapping[str, object]) -> None:
+        """Pass on; see ``Logger``."""
+        self.tell(lambda: self._mirror.metrics(metrics))
+
+    def picture(self, name: str, path: Path) -> None:
+        """Pass on; see ``Logger``."""
+        self.tell(lambda: self._mirror.picture(name, path))
+
+    def confusion(self, counts: NDArray[np.int64], names: Sequence[str]) -> None:
+        """Pass on; see ``Logger``."""
+        self.tell(lambda: self._mirror.confusion(counts, names))
 
 
 def flatten(metrics: Mapping[str, object], prefix: str = "") -> dict[str, float]:

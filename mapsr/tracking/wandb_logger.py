@@ -2,6 +2,7 @@
 
 import netrc
 import os
+import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -132,6 +133,7 @@ def _start(
             entity=settings.entity,
             tags=list(settings.tags),
             name=name,
+            id=secrets.token_hex(8),  # WANDB_RUN_ID of a shell must not make two runs one
             config=dict(config),
             dir=folder,
             settings=wandb.Settings(

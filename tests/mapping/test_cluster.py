@@ -209,7 +209,7 @@ def test_a_network_maps_on_two_nodes_as_on_one_machine(cluster, tmp_path, monkey
     while len(nodes) < 2:  # another test may have killed one
         nodes.append(cluster.add_node(**NODE))
     run = tmp_path / "run"
-    drawn = ("data.height=100", "data.width=112", "data.fit_scenes=1", "data.score_scenes=1")
+    drawn = ("data.height=160", "data.width=172", "data.fit_scenes=1", "data.score_scenes=1")
     small = ("training.epochs=null", "training.max_steps=1", "training.batch=2")
     crops = ("training.crop=32", "training.chips_per_scene=2", "network.width=8")
     windows = ("windows.chip=48", "windows.overlap=8", "windows.unit=48")

@@ -52,8 +52,9 @@ def test_every_file_of_the_legends_counts(tmp_path, key):
 def test_further_products_legends_count(tmp_path):
     path = tmp_path / "mine.yaml"
     path.write_text(LEGEND)
-    overrides = ["data=geotiff", "data.root=x", "data.image={scene}.tif"]
-    settings = compose_run([*overrides, f"data.agree=[nlcd,{path}]"])
+    settings = compose_run(
+        ["data=geotiff", "data.root=x", "data.table=x.csv", f"data.agree=[nlcd,{path}]"]
+    )
     none = Scenes((), ())
     before = fingerprint_hash(settings.fingerprint(none))
     path.write_text(LEGEND + "# edited\n")
