@@ -14,6 +14,19 @@ LOCK = ".lock"
 """Name of the file, present while a process works in the folder, that says which one."""
 
 
+def refuse_link(folder: Path) -> None:
+    """Refuse a link in place of a folder that is emptied: what it points to is somebody else's.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    if folder.is_symlink():
+        raise ConfigError(
+            f"'{folder}' is a link to '{folder.readlink()}', expected a folder of mapsr's own: "
+            "remove the link, or choose another out=."
+        )
+
+
 class FolderLock:
     """Keeps a folder for this process until ``release``, or until the process ends.
 

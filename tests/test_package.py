@@ -32,7 +32,7 @@ ROOMS = {
         *("legends", "geo", "data", "methods", "mapping", "evaluation", "report", "tracking"),
     },
     "tables": {"geo", "data", "evaluation", "report", "tracking", "experiment"},
-    "region": {"legends", "geo", "data", "methods", "mapping"},
+    "region": {"legends", "geo", "data", "methods", "mapping", "evaluation"},
     "doctor": {
         *("legends", "geo", "data", "upsample", "methods", "mapping", "tracking", "region"),
     },

@@ -27,7 +27,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mapsr.cli.advice import first_line, helpful
 from mapsr.cli.console import note
-from mapsr.cli.keys import current, expanded, is_text
+from mapsr.cli.keys import current, expanded, is_text, refuse_programs
 from mapsr.errors import ConfigError
 from mapsr.plugins import choices_of, conf_folder, load_choices
 from mapsr.settings import CHOICES, assembled, defaults_of, keys_of
@@ -145,6 +145,7 @@ def compose(name: str, overrides: Sequence[str], also: Iterable[str] = ()) -> di
         ConfigError: an unknown key, group or choice (the nearest one is named), a malformed
             override, or a value that is missing.
     """
+    refuse_programs(overrides)
     overrides = [readable(override) for override in expanded(current(overrides, note))]
     with session(), helpful(name, overrides, also):
         return plain(hydra_compose(name, overrides))

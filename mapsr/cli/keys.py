@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import get_args
 
+from mapsr.errors import ConfigError
 from mapsr.settings import CHOICES, keys_of
 
 RENAMED = {
@@ -43,6 +44,21 @@ def expanded(overrides: Sequence[str]) -> list[str]:
         else:
             found += [*([] if chosen else ["prior=product"]), f"prior.strength={value}"]
     return found
+
+
+def refuse_programs(overrides: Sequence[str]) -> None:
+    """Refuse overrides that would let Hydra call whatever they name.
+
+    Raises:
+        ConfigError: one sets a ``_target_`` or a callback.
+    """
+    for override in overrides:
+        key = override.lstrip("+~").partition("=")[0]
+        if "_target_" in override or key.startswith(("hydra.callbacks", "hydra/callbacks")):
+            raise ConfigError(
+                f"'{override}' would run a program of its own choice, which no setting of mapsr "
+                "may; leave it out (a plug-in is installed instead, see docs/extending.md)."
+            )
 
 
 def is_text(key: str) -> bool:

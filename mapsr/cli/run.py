@@ -36,17 +36,19 @@ def main(arguments: argparse.Namespace) -> int:
     import yaml
 
     from mapsr.cli.compose import compose_run
-    from mapsr.experiment import run_experiment
+    from mapsr.experiment import finished_run, run_experiment
     from mapsr.settings import plain
 
     settings = compose_run(arguments.overrides)
     if arguments.show:
         say(yaml.safe_dump(plain(settings), sort_keys=False).rstrip())
         return 0
-    folder, metrics = run_experiment(settings, ConsoleProgress())
+    done = finished_run(settings)
+    folder, metrics = done or run_experiment(settings, ConsoleProgress())
     for line in report(metrics):
         say(line)
-    say(f"results in {folder}")
+    before = " (finished before; overwrite=true runs it again)" if done else ""
+    say(f"results in {folder}{before}")
     return 0
 
 

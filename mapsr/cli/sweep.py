@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 from mapsr.cli.advice import helpful
 from mapsr.cli.compose import plain, readable, register, session
 from mapsr.cli.console import ConsoleProgress, configure_logging, note, say
-from mapsr.cli.keys import current
+from mapsr.cli.keys import current, expanded, refuse_programs
 from mapsr.errors import ConfigError
 from mapsr.experiment import RunSettings
 from mapsr.guard import Guard
@@ -99,10 +99,12 @@ def plan_sweep(overrides: Sequence[str]) -> SweepPlan:
     """Compose every cell once, within a Hydra session, so that what is mistyped fails at once.
 
     Raises:
-        ConfigError: an unknown key or choice in any cell.
+        ConfigError: an unknown key or choice in any cell, or one that would run a program.
         ConfigError: two cells would write into one run folder.
     """
-    lines = [readable(override, sweep=True) for override in current(overrides, note)]
+    refuse_programs(overrides)
+    given = expanded(current(overrides, note))
+    lines = [readable(override, sweep=True) for override in given]
     own = [line for line in lines if not _of_hydra(line)]
     for_hydra = _QUIET_HYDRA | dict(line.split("=", 1) for line in lines if _of_hydra(line))
     hydra = _compose_hydra(for_hydra, own)

@@ -131,4 +131,5 @@ def _boxes(scenes: Sequence[Scene]) -> NDArray[np.float64]:
 
 
 def _areas(boxes: NDArray[np.float64]) -> NDArray[np.float64]:
-    return (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    areas: NDArray[np.float64] = (boxes[:, 2:] - boxes[:, :2]).prod(1)
+    return areas

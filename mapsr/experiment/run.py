@@ -29,7 +29,7 @@ from mapsr.progress import Progress
 from mapsr.report.pictures import scene_picture
 from mapsr.report.reliability import reliability_figure
 from mapsr.settings import kind_of, plain
-from mapsr.tracking import Logger, RunFolder, Stopwatch, collect_record
+from mapsr.tracking import Logger, RunFolder, Stopwatch, collect_record, finished_metrics
 from mapsr.tracking.logger import guarded
 
 logger = logging.getLogger(__name__)
@@ -67,6 +67,21 @@ def run_experiment(settings: RunSettings, progress: Progress) -> tuple[Path, Met
             check_scenes(source, scenes)
         run = Run(settings, folder, watch, mirror, progress, legends, scenes, source)
         return folder.path, run.results()
+
+
+def finished_run(settings: RunSettings) -> tuple[Path, Metrics] | None:
+    """Return the folder of a run that is finished already, and its metrics; None where it is not.
+
+    Raises:
+        DataError: the scenes are not there.
+        ConfigError: the folder holds another run, or foreign files.
+    """
+    fingerprint = settings.fingerprint()
+    path = settings.path(fingerprint)
+    if settings.overwrite:
+        return None
+    metrics = finished_metrics(path, fingerprint)
+    return None if metrics is None else (path, metrics)
 
 
 def check_scenes(source: SceneSource, scenes: Scenes) -> None:

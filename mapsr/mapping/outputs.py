@@ -25,7 +25,8 @@ class Output:
         layer: the scores that it comes from.
         kind: "labels" (uint8 class index, 255 nodata), "confidence" (float32, the best score
             less the second best, NaN nodata), "probability" (float32, the best score, where scores
-            are probabilities, NaN nodata) or "scores" (float32, a band per class, NaN nodata).
+            are probabilities, NaN nodata) or "scores" (float32, a band per class, NaN for nodata
+            and for a class without a prompt).
     """
 
     layer: str = "map"
@@ -69,7 +70,8 @@ class Output:
             best = scores.argmax(0, keepdim=True).to(torch.uint8)
             return torch.where(valid, best, NODATA).numpy()
         if self.kind == "scores":
-            return torch.where(valid, scores, torch.nan).numpy()
+            # a class that can't win has no score: -inf would spoil every statistic of the band
+            return torch.where(valid & scores.isfinite(), scores, torch.nan).numpy()
         if self.kind == "probability":
             return torch.where(valid, scores.amax(0), torch.nan)[None].numpy()
         if len(scores) == 1:  # no other class to be confused with

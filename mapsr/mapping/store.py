@@ -16,7 +16,7 @@ from mapsr.differences import differences
 from mapsr.errors import ConfigError, RasterError
 from mapsr.files import whole_file, write_json
 from mapsr.geo import Window
-from mapsr.locks import LOCK, FolderLock
+from mapsr.locks import LOCK, FolderLock, refuse_link
 from mapsr.mapping.blend import Seam, UnitResult
 
 About = Mapping[str, Any]
@@ -52,6 +52,7 @@ class WorkFolder:
             ConfigError: another process holds the folder; a job that differs left it there; or
                 it can't be written.
         """
+        refuse_link(self.path)
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()

@@ -1,6 +1,7 @@
 """Which images fit together, and where their maps go."""
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -50,7 +51,7 @@ def out_paths(images: Images, settings: MapSettings) -> dict[Path, Path]:
 
     Raises:
         ConfigError: ``out`` is not a file name for one map or not a folder for several, is an image
-            itself, or two images would have the same map.
+            itself, or a file of one map would take the place of another one's or of an input.
     """
     out = Path(settings.out)
     if settings.mosaic or images.single:
@@ -76,7 +77,42 @@ def out_paths(images: Images, settings: MapSettings) -> dict[Path, Path]:
     for path in paths.values():
         if what := inputs.get(path.resolve()):
             raise ConfigError(f"out={path} is {what} itself; choose another path.")
+    _check_distinct(dict.fromkeys(paths.values()), inputs, settings)
     return paths
+
+
+def _check_distinct(
+    outs: Iterable[Path], inputs: Mapping[Path, str], settings: MapSettings
+) -> None:
+    """Check that no file of a map takes the place of another one's, or of an input.
+
+    Raises:
+        ConfigError: one would.
+    """
+    written: dict[Path, Path] = {}
+    for out in outs:
+        for path in _written(out, settings):
+            if what := inputs.get(path.resolve()):
+                raise ConfigError(
+                    f"{path}, which is written beside {out}, is {what} itself; choose another out=."
+                )
+            if (other := written.setdefault(path, out)) != out:
+                raise ConfigError(
+                    f"{path} would be written for both {other} and {out}: rename an image, or map "
+                    "them in turn."
+                )
+
+
+def _written(out: Path, settings: MapSettings) -> list[Path]:
+    """A map, what is written beside it, and the side files of both."""
+    kinds = {
+        "confidence": settings.confidence,
+        "scores": settings.scores,
+        "product_error": settings.product_error,
+    }
+    beside = [out.with_name(f"{out.stem}_{kind}{out.suffix}") for kind, on in kinds.items() if on]
+    tables = [out.with_name(f"{out.stem}_composition.csv")] if settings.product_error else []
+    return [out, out.with_name(f"{out.name}.aux.xml"), out.with_suffix(".qml"), *beside, *tables]
 
 
 def _fitting(image: Image, bands: int, dtype: str, scale: float | None) -> Image:

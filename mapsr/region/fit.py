@@ -18,7 +18,7 @@ from mapsr.differences import INPUTS, differences
 from mapsr.errors import ConfigError, MapsrError
 from mapsr.geo import overlap, source_files
 from mapsr.legends import Legends
-from mapsr.locks import FolderLock
+from mapsr.locks import FolderLock, refuse_link
 from mapsr.mapping.store import file_states
 from mapsr.methods import FittedMethod, ImageFacts, Method, Task, fit, load_fitted
 from mapsr.progress import Progress
@@ -100,6 +100,7 @@ def _fit(
 def _work_folder(path: Path, restart: bool) -> Iterator[Path]:
     """A hidden folder beside a fitted file for what a training keeps; one process has it."""
     folder = path.parent / f".{path.name}.work"
+    refuse_link(folder)
     lock = FolderLock(folder)
     with _writing(path):  # else it would turn out after the fit
         folder.mkdir(parents=True, exist_ok=True)

@@ -4,11 +4,13 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
-from mapsr.errors import ConfigError
+from mapsr.errors import ConfigError, require_range
 from mapsr.mapping.settings import FitAndMapSettings
 from mapsr.methods.fitted import describe_fitted
 from mapsr.methods.parts import MethodParts, adjustable_groups, part_names
 from mapsr.settings import MISSING, Plain, aside
+
+_MOST_BANDS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,10 @@ class MapSettings(FitAndMapSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.scale is not None:
+            require_range(self.scale, "scale", low=1e-6, high=1e12)
+        if self.bands is not None:
+            require_range(self.bands, "bands", low=1, high=_MOST_BANDS)
 
     def check_source(self) -> None:
         """Check that there is a method, or something to fit one on.

@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from mapsr.guard import Guard
 from mapsr.settings import choice
 
 logger = logging.getLogger(__name__)
@@ -101,13 +102,13 @@ def guarded(opening: AbstractContextManager[Logger]) -> Iterator[Logger]:
         opening: the context of a mirror.
     """
     guard = _GuardedLogger(opening.__enter__())
+    failed = True
     try:
         yield guard
-    except BaseException:
-        with suppress(Exception):
-            opening.__exit__(*sys.exc_info())
-        raise
-    guard.tell(lambda: opening.__exit__(None, None, None))
+        failed = False
+    finally:
+        what = sys.exc_info() if failed else (None, None, None)
+        guard.tell(lambda: opening.__exit__(*what), anyway=True)
 
 
 class _GuardedLogger:
@@ -117,19 +118,19 @@ class _GuardedLogger:
         self._mirror = mirror
         self._failed = False
 
-    def tell(self, call: Callable[[], object]) -> None:
-        if self._failed:
+    def tell(self, call: Callable[[], object], *, anyway: bool = False) -> None:
+        if self._failed and not anyway:
             return
-        try:
+        guard = Guard()
+        with guard:
             call()
-        except Exception as error:
-            self._failed = True
+        if guard.error and not self._failed:
             logger.warning(
-                "the mirror of the run failed (%s: %s); the run goes on without it, its folder has "
+                "the mirror of the run failed (%s); the run goes on without it, its folder has "
                 "everything",
-                type(error).__name__,
-                str(error).partition("\n")[0],
+                guard.error.partition("\n")[0],
             )
+        self._failed = self._failed or guard.error is not None
 
     def step(self, step: int, values: Mapping[str, float]) -> None:
         """Pass on; see ``Logger``."""

@@ -64,7 +64,8 @@ def test_the_runs_own_error_stays_the_error(what, caplog):
     mirror = Failing(what)
     with pytest.raises(ZeroDivisionError), guarded(opened(mirror)):
         raise ZeroDivisionError
-    assert mirror.calls == ["failed"] and caplog.text == ""
+    assert mirror.calls == ["failed"]
+    assert len(caplog.records) == (0 if what is None else 1)
 
 
 def test_what_is_wrong_before_the_run_is_an_error():
