@@ -23,6 +23,7 @@ def helpful(name: str, overrides: Sequence[str], also: Iterable[str] = ()) -> It
     Raises:
         ConfigError: as ``compose`` does.
     """
+    check_choices(overrides)
     try:
         yield
     except MissingConfigException as error:
@@ -33,6 +34,43 @@ def helpful(name: str, overrides: Sequence[str], also: Iterable[str] = ()) -> It
         if own := _own(error):
             raise own from error
         raise ConfigError(f"The configuration can't be resolved: {first_line(error)}.") from error
+    except (TypeError, ValueError, LookupError, AttributeError, AssertionError) as error:
+        # what Hydra itself stumbles over
+        raise ConfigError(f"The configuration can't be composed: {first_line(error)}.") from error
+
+
+def check_choices(overrides: Sequence[str]) -> None:
+    """Refuse overrides of groups that Hydra does not take, before it stumbles over them.
+
+    Raises:
+        ConfigError: a value is not a name, the group is chosen already, it is not a group, or a
+            choice's kind is set apart from the choice.
+    """
+    try:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+    except HydraException:
+        return  # said by whoever composes
+    groups = group_names()
+    for override in parsed:
+        key, line = override.key_or_group, override.input_line
+        if key.startswith("hydra"):
+            continue
+        group, _, rest = key.partition(".")
+        if "/" in key:
+            raise ConfigError(f"Unknown key '{key}'.{near_match(key.partition('/')[0], groups)}")
+        if group in groups and rest == "kind":
+            raise ConfigError(f"{line}: the kind follows from the choice, such as {group}=NAME.")
+        if key not in groups:
+            continue
+        if override.is_add():
+            raise ConfigError(f"{line}: {key} is chosen already; leave the + out to choose again.")
+        # several values are for sweeps, and are looked at one by one
+        if not override.is_sweep_override() and not isinstance(override.value(), str | list):
+            shown = (line or key).partition("=")[2]
+            raise ConfigError(
+                f"{key}={shown}: expected one of {', '.join(choices_of(key))}. To set a key of the "
+                f"group, name it: {key}.KEY={shown}."
+            )
 
 
 def _unknown_choice(overrides: Sequence[str], error: Exception) -> str:
@@ -73,7 +111,10 @@ def _unknown_key(name: str, overrides: Sequence[str], error: Exception, also: It
         for one in parsed
         if one.input_line and (one.key_or_group in groups or "/" in one.key_or_group)
     ]
-    config = hydra_compose(name, chosen, return_hydra_config=True)
+    try:
+        config = hydra_compose(name, chosen, return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException):  # the choices themselves do not compose
+        return f"The configuration can't be composed: {first_line(error)}."
     leaves = _leaves(config)
     keys = sorted({*(key for key in leaves if not _of_hydra(key)), *groups, *also})
     hydra_keys = [key for key in leaves if _of_hydra(key)]

@@ -201,7 +201,11 @@ def readable(override: str, sweep: bool = False) -> str:
         raise ConfigError(f"An override can't be read: '{override}' (expected key=value).")
     try:
         parsed = OverridesParser.create().parse_override(override)
-    except HydraException:
+    except HydraException as error:
+        if sweep and value.count("(") != value.count(")"):
+            raise ConfigError(
+                f"An override can't be read: '{override}' ({first_line(error)})."
+            ) from error
         text = True
     else:
         read = parsed.value()

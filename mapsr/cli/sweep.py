@@ -192,7 +192,8 @@ def _assign(values: Mapping[str, str]) -> list[str]:
 
 def _compose_hydra(for_hydra: Mapping[str, str], own: Sequence[str]) -> Any:  # noqa: ANN401
     """Compose Hydra's own settings; an experiment among the other overrides may set them too."""
-    parsed = OverridesParser.create().parse_overrides(list(own))
+    with helpful(_CONFIG, own):
+        parsed = OverridesParser.create().parse_overrides(list(own))
     fixed = [one.input_line for one in parsed if one.input_line and not one.is_sweep_override()]
     overrides = [*_assign(for_hydra), *fixed]
     with helpful(_CONFIG, overrides):

@@ -16,6 +16,7 @@ from mapsr.legends import LandClass, Legend
 from mapsr.methods.earlier import upgraded
 from mapsr.methods.method import ImageFacts, Method, State, Task
 from mapsr.methods.parts import MethodParts, Runtime
+from mapsr.plugins import load_choices
 from mapsr.settings import Plain, chosen, plain
 from mapsr.weights import sha256_of
 
@@ -164,6 +165,7 @@ def load_fitted(path: Path) -> FittedMethod:
             mapsr, or of a method that is not known here.
     """
     file = find_fitted(path)
+    load_choices()  # its method may be of any room, or of a plug-in
     about, tensors = _read(file, tensors=True)
     try:
         settings = about["settings"]

@@ -8,6 +8,7 @@ from mapsr.errors import ConfigError, require_range
 from mapsr.mapping.settings import FitAndMapSettings
 from mapsr.methods.fitted import describe_fitted
 from mapsr.methods.parts import MethodParts, adjustable_groups, part_names
+from mapsr.plugins import load_choices
 from mapsr.settings import MISSING, Plain, aside
 
 _MOST_BANDS = 10_000
@@ -102,6 +103,7 @@ def check_fitted(source: str, given: Collection[str]) -> None:
         FittedError: it can't be read.
         ConfigError: a key has no say any more.
     """
+    load_choices()
     check_given(MethodParts.from_plain(describe_fitted(Path(source))["settings"]), source, given)
 
 

@@ -131,3 +131,31 @@ def test_a_finished_run_is_shown_and_not_done_again(run, scene_folder, capsys):
     finished_run(scene_folder, run)
     assert "finished before; overwrite=true runs it again" in capsys.readouterr().out
     assert (run / "record.json").read_bytes() == record
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("windows=448", "windows=448: expected one of default. To set a key of the group"),
+        ("network=null", "network=null: expected one of efficientvim"),
+        ("experiment=null", "experiment=null: expected one of paper"),
+        ("cache=false", "cache=false: expected one of disk, none"),
+        ("logger=false", "logger=false: expected one of csv"),
+        ("+data=geotiff", "data is chosen already; leave the + out"),
+        ("data/x=y", "Unknown key 'data/x'. Did you mean 'data'?"),
+        ("data.kind=1", "the kind follows from the choice, such as data=NAME"),
+        ("seed=${seed}", "can't be resolved"),
+        ("name=${oc.env:MAPSR_NOT_THERE}", "can't be"),
+    ],
+)
+@pytest.mark.parametrize("words", [["run", "--show"], ["run", "-m", "--show"]])
+def test_an_override_that_hydra_stumbles_over_is_a_sentence(capsys, words, override, message):
+    assert main([*words, override]) == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("override", ["a b=2", "seed=range(0,2", "x={a"])
+def test_a_sweep_that_can_not_be_read_is_a_sentence(capsys, override):
+    # the second became two cells, range(0 and 2
+    assert main(["run", "-m", "--show", override]) == 1
+    assert capsys.readouterr().err.startswith("error: ")
