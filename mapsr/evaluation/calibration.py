@@ -69,7 +69,7 @@ class Reliability:
         chosen = probabilities[:, asked]  # (C, n)
         if chosen.size and (chosen.min() < 0 or abs(chosen.sum(0) - 1).max() > _ROUNDING):
             raise DataError(
-                "these are no probabilities: expected values of at least 0 that sum to 1 over the "
+                "these are not probabilities: expected values of at least 0 that sum to 1 over the "
                 "classes; take a softmax of scores first."
             )
         best = chosen.argmax(0) if chosen.size else truth[asked]

@@ -10,7 +10,7 @@ from mapsr.geo.readers import (
     image_info,
     read_tags,
 )
-from mapsr.geo.sidecars import clear_sidecars, write_label_sides, write_sidecars
+from mapsr.geo.sidecars import clear_sidecars, write_sidecars
 from mapsr.geo.sources import is_side_file_name, side_files, source_files
 from mapsr.geo.tiling import WindowSettings, cover, spans, tiles
 from mapsr.geo.windows import Window
@@ -48,7 +48,6 @@ __all__ = [
     "tiles",
     "window_writer",
     "write_cog",
-    "write_label_sides",
     "write_raster",
     "write_sidecars",
 ]

@@ -34,10 +34,6 @@ def write_sidecars(path: Path, legend: Legend, *, overwrite: bool = False) -> No
     write_qgis_style(path, legend)
 
 
-write_label_sides = write_sidecars
-"""Former name of ``write_sidecars``."""
-
-
 def clear_sidecars(path: Path, *, overwrite: bool) -> None:
     """Remove side files that would change what a new raster at ``path`` means.
 

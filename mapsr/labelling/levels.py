@@ -142,7 +142,7 @@ def claims_of(
     """Return which classes each product can vote for.
 
     Raises:
-        LegendError: a product votes for what is no class of the target legend.
+        LegendError: a product votes for what is not a class of the target legend.
     """
     claims = []
     for index, (product, standing) in enumerate(zip(products, standings, strict=True)):
@@ -199,7 +199,7 @@ def given_rule(
 
     Raises:
         ConfigError: the two don't name the same classes.
-        LegendError: a name is no class of the target legend.
+        LegendError: a name is not a class of the target legend.
     """
     for name in (*thresholds, *priority):
         if name not in thresholds or name not in priority:

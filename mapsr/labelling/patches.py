@@ -152,7 +152,7 @@ def read_patch(
     Raises:
         RasterError: a file can't be read.
         ConfigError: a tag without a buffer meets lines or points.
-        LegendError: a product votes for what is no class of the target legend.
+        LegendError: a product votes for what is not a class of the target legend.
     """
     answers = [_ask(opened, grid, window) for opened in products]
     prompts = [

@@ -91,7 +91,7 @@ def make_plan(registry: Registry, settings: VotingSettings) -> Plan:
     Raises:
         ConfigError: thresholds=given, and the registry gives none; or no class can ever be
             labelled.
-        LegendError: a product or the rule names what is no class of the target legend.
+        LegendError: a product or the rule names what is not a class of the target legend.
     """
     target, products = registry.target, registry.products
     standings = rank_products(products, registry.resolution_m, registry.reference, settings)

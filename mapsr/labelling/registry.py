@@ -121,7 +121,7 @@ def parse_tag(where: str, text: str, targets: tuple[str, ...], buffer_m: float) 
     """Read a tag, ``key=value`` or ``key=*``.
 
     Raises:
-        ConfigError: it is of another form, or the buffer is no plausible number of metres.
+        ConfigError: it is of another form, or the buffer is not a plausible number of metres.
     """
     key, sign, value = (part.strip() for part in text.partition("="))
     if not (key and sign and value):

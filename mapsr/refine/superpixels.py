@@ -38,7 +38,7 @@ def superpixels(
         return torch.full((height, width), -1), 0
     lab = rgb2lab(image[:3].permute(1, 2, 0).cpu().numpy())
     if not inside.all():
-        lab[~inside] = lab[inside].mean(axis=0)  # nodata is no edge
+        lab[~inside] = lab[inside].mean(axis=0)  # nodata is not an edge
     spread = float(lab.max() - lab.min()) or 1.0
     wanted = max(1, round(segments * height * width / PAPER_CHIP_PX**2))
     cut: NDArray[np.int64] = slic(

@@ -13,7 +13,6 @@ from mapsr.geo import (
     Grid,
     clear_sidecars,
     read_codes,
-    write_label_sides,
     write_raster,
     write_sidecars,
 )
@@ -35,7 +34,6 @@ def test_ours_are_marked_and_replaced(tmp_path):
         write_sidecars(tmp_path / "m.tif", LEGEND)
         assert names(tmp_path) == ["m.qml", "m.tif.aux.xml"]
         assert all(map(is_ours, tmp_path.iterdir()))
-    assert write_label_sides is write_sidecars
 
 
 def test_gdal_reads_a_marked_table(tmp_path):

@@ -66,14 +66,14 @@ def test_metrics_alone_mark_the_end_and_go_first(tmp_path):
     assert read_config(tmp_path)["device"] == "cuda"
 
 
-def test_a_run_that_came_to_nothing_goes_on_with_mended_data(tmp_path):
-    mended = {**SCIENCE, "inputs": "mended"}
+def test_a_run_that_came_to_nothing_goes_on_with_repaired_data(tmp_path):
+    repaired = {**SCIENCE, "inputs": "repaired"}
     RunFolder.open(tmp_path / "bare", CONFIG, {**SCIENCE, "inputs": "bad"}).__exit__(*3 * [None])
-    assert finished_metrics(tmp_path / "bare", mended) is None
-    RunFolder.open(tmp_path / "bare", CONFIG, mended).__exit__(*3 * [None])
+    assert finished_metrics(tmp_path / "bare", repaired) is None
+    RunFolder.open(tmp_path / "bare", CONFIG, repaired).__exit__(*3 * [None])
     # what a training has learned from other data is never gone on with
     (tmp_path / "bare" / "checkpoints").mkdir()
-    with pytest.raises(ConfigError, match="inputs is again, was mended"):
+    with pytest.raises(ConfigError, match="inputs is again, was repaired"):
         RunFolder.open(tmp_path / "bare", CONFIG, {**SCIENCE, "inputs": "again"})
 
 

@@ -14,7 +14,7 @@ LOT_WIDTH, LOT_DEPTH = 22.0, 26.0
 
 
 class Roof(IntEnum):
-    """Roof of a building; 0 is no building."""
+    """Roof of a building; 0 where there is none."""
 
     NONE = 0
     RED = 1
