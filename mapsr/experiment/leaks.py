@@ -106,8 +106,6 @@ def check_products(scenes: Scenes) -> None:
 
 def _same(product: Path, truth: Path, grid: Grid) -> bool:
     """Whether two rasters of one size hold the same codes at one place."""
-    if product.samefile(truth):
-        return True
     one, other = product.stat(), truth.stat()
     if one.st_size == other.st_size and _head(product) == _head(truth):
         return True

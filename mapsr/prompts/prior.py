@@ -81,8 +81,7 @@ class ProductPrior:
         """
         settings = self.settings
         device = cosine.device
-        strength = settings.strength if products is not None else 0.0
-        if products is None or cell is None or not strength:
+        if products is None or cell is None or not settings.strength:
             none = cosine.new_zeros(1, len(prompts.counts), 1, 1)
             return posterior(cosine, prompts, none, settings.sharpness, 0.0)
         prior = log_prior(
@@ -93,7 +92,7 @@ class ProductPrior:
             blur=settings.blur,
             floor=settings.floor,
         )
-        return posterior(cosine, prompts, prior, settings.sharpness, strength)
+        return posterior(cosine, prompts, prior, settings.sharpness, settings.strength)
 
 
 def class_shares(counts: Tensor, shares: Tensor) -> Tensor:

@@ -121,7 +121,15 @@ def test_where_the_product_is_blank_the_area_counts():
     expected = plain[present].double() * method.prior.area.clamp_min(1e-4)[present, None, None]
     expected = expected / expected.sum(0)
     torch.testing.assert_close(scores[present], expected.float(), rtol=1e-4, atol=1e-6)
-    assert float(method.prior.area.sum()) == pytest.approx(1)
+    # each product class has a quarter of the area that was fitted on
+    torch.testing.assert_close(method.prior.area, method.prior.shares[CLASSES].mean(0))
+
+
+def test_what_a_graph_smoothed_is_probabilities_again():
+    graph = {"kind": "graph", "segments": 30, "neighbours": 5}
+    scores = fitted(parts(refine=graph)).score([chip(3)])["map"]
+    torch.testing.assert_close(scores.sum(1), torch.ones_like(scores.sum(1)))
+    assert (scores >= 0).all()
 
 
 def test_agreement_prompts_may_have_the_prior_too():

@@ -116,6 +116,9 @@ def test_both_ends_of_a_file_count(scene_folder, tmp_path):
         *("data.coarse=*/{scene}_nlcd_30m.tif", "data.truth=*/{scene}_cclc.tif"),
         *("data.fit=train/*", "data.score=val/*"),
     ]
+    for kind in ("naip", "nlcd_30m", "cclc"):
+        with (root / "val" / f"village_{kind}.tif").open("ab") as file:
+            file.write(bytes(200_000))  # longer than what is read of either end
     seen = {of(*data)}
     for kind in ("naip", "nlcd_30m", "cclc"):
         path = root / "val" / f"village_{kind}.tif"
