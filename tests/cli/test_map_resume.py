@@ -249,7 +249,7 @@ def test_a_limit_of_the_size_of_files_loses_nothing(run, image, tmp_path, capsys
 
 
 @posix
-@pytest.mark.slow
+@pytest.mark.soak
 def test_killed_processes_lose_nothing_and_never_meet(scene_folder, image, tmp_path, capsys):
     """Real processes, killed at once where they stand; another is refused as long as one lives."""
     coarse = scene_folder / "val" / "village_nlcd_30m.tif"

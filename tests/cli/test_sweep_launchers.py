@@ -45,7 +45,10 @@ def metrics(folder):
     "launcher",
     [
         ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2"),
-        ("hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"),
+        pytest.param(
+            ("hydra/launcher=submitit_local", "hydra.launcher.timeout_min=5"),
+            marks=pytest.mark.soak,
+        ),
     ],
     ids=["joblib", "submitit"],
 )
@@ -69,7 +72,7 @@ def test_cells_in_processes_of_their_own(scene_folder, tmp_path, launcher):
     assert {path.name for path in tmp_path.iterdir()} == {"outputs"}
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_sweeps_that_meet_leave_whole_runs(scene_folder, tmp_path):
     root = f"data.root={scene_folder}"
     processes = [start(tmp_path, root, seeds) for seeds in ("seed=0,1", "seed=1,0", "seed=0,1")]
