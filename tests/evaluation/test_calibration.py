@@ -53,8 +53,8 @@ def test_pixels_without_probabilities_are_ignored():
     [
         (np.ones((2, 3)) / 2, np.zeros(4), r"\(2, 3\) and truth \(4,\)"),
         (np.ones((2, 3)) / 2, np.full(3, 2), "value 2, expected"),
-        (np.ones((2, 3)), np.zeros(3), "no probabilities"),
-        (np.array([[-0.5], [1.5]]), np.zeros(1), "no probabilities"),
+        (np.ones((2, 3)), np.zeros(3), "are not probabilities"),
+        (np.array([[-0.5], [1.5]]), np.zeros(1), "are not probabilities"),
     ],
 )
 def test_what_is_no_probability_is_refused(probabilities, truth, message):
