@@ -1,6 +1,8 @@
 """The house's limits, held against the source of the package."""
 
 import ast
+import importlib
+import inspect
 from functools import cache
 from pathlib import Path
 
@@ -172,3 +174,15 @@ def test_commands_import_no_command():
             continue
         used = {name.split(".")[2] for name in imports(path) if name.startswith("mapsr.cli.")}
         assert not used & commands, relative(path)
+
+
+def test_no_module_hides_what_its_room_offers():
+    # `mapsr.geo.tiles` was a function until somebody imported a module of that name
+    for path in FILES:
+        if path.name == "__init__.py" or path.parent == ROOT:
+            continue
+        name = ".".join(("mapsr", *path.relative_to(ROOT).parent.parts))
+        room = importlib.import_module(name)
+        if path.stem in getattr(room, "__all__", ()):
+            importlib.import_module(f"{name}.{path.stem}")
+            assert not inspect.ismodule(getattr(room, path.stem)), path

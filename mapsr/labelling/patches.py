@@ -13,7 +13,7 @@ from mapsr.errors import ConfigError, DataError, near_match
 from mapsr.findings import Finding
 from mapsr.geo import Grid, Window
 from mapsr.geo.burning import Geometries, burn, on_grid
-from mapsr.geo.tiles import Tiles, open_tiles, read_tiles, tiles_in
+from mapsr.geo.mosaic_tiles import Tiles, open_tiles, read_tiles, tiles_in
 from mapsr.geo.vectors import (
     Features,
     VectorLayer,

@@ -159,6 +159,7 @@ def test_a_node_that_joins_gets_work(cluster, image, local, tmp_path, monkeypatc
     assert files(tmp_path / "map.tif") == local
 
 
+@pytest.mark.soak
 def test_a_unit_that_is_lost_too_often_is_reported(cluster, image, tmp_path):
     poison = MapPlan(SIZE, WINDOWS).chips(MapPlan(SIZE, WINDOWS)[5])[0]
     engine = RayEngine(make_build(poison=poison), RaySettings(retries=1))

@@ -129,7 +129,7 @@ def test_normalised_by_the_degrees_of_both_ends():
     assert np.linalg.norm(ours, 2) <= 1 + 1e-12
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 def test_approximate_neighbours_are_nearly_the_exact_ones_and_the_same_each_time():
     features, places = nodes(4, 500, 16)
     threads = torch.get_num_threads()
