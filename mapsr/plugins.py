@@ -23,10 +23,11 @@ logger = logging.getLogger(__name__)
 GROUP = "mapsr.plugins"
 """Name of the entry points."""
 
-# rooms whose modules may hold settings classes
+# rooms whose modules may hold settings classes; geo's one comes with its face, and to import all of
+# its modules would cost every command the second that reading vectors takes to get ready
 _ROOMS = (
     *("legends", "data", "features", "upsample", "prompts", "refine", "networks", "training"),
-    *("methods", "mapping", "tracking", "geo"),
+    *("methods", "mapping", "tracking"),
 )
 
 

@@ -44,6 +44,16 @@ def test_help_answers_without_torch(command):
     assert done.stderr == ""
 
 
+def test_commands_do_not_wait_for_what_reads_vectors():
+    # every module of geo was imported to look for choices: a second more for each command
+    asked = (
+        "import sys\nfrom mapsr.plugins import load_choices\nload_choices()\n"
+        "print([name for name in ('pyogrio', 'geopandas', 'shapely') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 @pytest.mark.parametrize("arguments", [["mapp"], [], ["run", "--nonsense"], ["bench"]])
 def test_what_argparse_refuses_exits_with_two(arguments, capsys):
     with pytest.raises(SystemExit) as raised:
