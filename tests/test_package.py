@@ -46,7 +46,7 @@ ROOMS = {
 }
 # beside the rooms, open to all of them
 OPEN = {
-    *("differences", "errors", "files", "findings", "folders", "guard", "locks", "plugins"),
+    *("changes", "contents", "errors", "files", "findings", "folders", "guard", "locks", "plugins"),
     *("checkpoints", "progress", "published", "quiet", "settings", "trust", "weights"),
 }
 # foreign package -> where alone it may be imported

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 import mapsr
-from mapsr.differences import INPUTS
+from mapsr.changes import INPUTS
 from mapsr.geo import Grid, ImageInfo, ImageReader, MosaicReader, source_files
 from mapsr.mapping.engines import Engine, EngineSettings, Raster, Score
 from mapsr.mapping.jobs import MapJob, Report, run_jobs

@@ -12,7 +12,7 @@ from typing import Any, Self
 import numpy as np
 import torch
 
-from mapsr.differences import differences
+from mapsr.changes import differences
 from mapsr.errors import ConfigError, RasterError
 from mapsr.files import whole_file, write_json
 from mapsr.geo import Window

@@ -13,8 +13,9 @@ from typing import Any, cast
 from safetensors import SafetensorError
 
 import mapsr
+from mapsr.changes import INPUTS, differences
+from mapsr.contents import contents_of
 from mapsr.data import SceneSource
-from mapsr.differences import INPUTS, differences
 from mapsr.errors import ConfigError, MapsrError
 from mapsr.geo import overlap, source_files
 from mapsr.legends import Legends
@@ -25,7 +26,6 @@ from mapsr.progress import Progress
 from mapsr.region.checks import scale_of
 from mapsr.region.images import Image, Images
 from mapsr.region.settings import MapSettings
-from mapsr.settings import content_of
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +155,7 @@ def _about(images: Sequence[Image], settings: MapSettings, facts: ImageFacts) ->
         files += [*(image.info.files if image.info else ())]
         files += source_files(image.coarse) if image.coarse else ()
     parts: dict[str, Any] = {
-        name: content_of(getattr(settings, name))
+        name: contents_of(getattr(settings, name), settings.weights_folder)
         for name in settings.used
         if name not in settings.method.adjustable
     }
@@ -166,7 +166,7 @@ def _about(images: Sequence[Image], settings: MapSettings, facts: ImageFacts) ->
         "seed": settings.seed,
         "scale": facts.scale,
         "bands": facts.bands,
-        "legend": content_of(settings.legend),
+        "legend": contents_of(settings.legend),
         **parts,
     }
     about |= {"recipe": settings.recipe} if "recipe" in settings.method.uses else {}

@@ -7,11 +7,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from mapsr.changes import INPUTS
+from mapsr.contents import contents_of
 from mapsr.data import Scenes
-from mapsr.differences import INPUTS
-from mapsr.errors import WeightsError
-from mapsr.settings import content_of, plain
-from mapsr.weights import REGISTRY, entry, locate, sha256_of
+from mapsr.settings import plain
 
 Fingerprint = Mapping[str, Any]
 # Bytes at either end of a file that tell it from others of its name and size.
@@ -36,10 +35,6 @@ def fingerprint_of(
         WeightsError: a checkpoint that the settings name is not there.
     """
     found = {key: _content(settings, key) for key in keys}
-    folder = getattr(settings, "weights_folder", None)
-    for kept in found.values():
-        if isinstance(kept, dict) and isinstance(kept.get("weights"), str):
-            kept |= _weights(kept, folder)
     return found | ({INPUTS: _inputs(scenes)} if scenes else {})
 
 
@@ -50,53 +45,14 @@ def fingerprint_hash(fingerprint: Fingerprint) -> str:
 
 
 def _content(settings: object, key: str) -> object:
-    """The value of a key; a group without what is aside, its checkpoint by a hash."""
+    """The value of a key; a group by what it stands for."""
     head, _, rest = key.partition(".")
     value = getattr(settings, head)
     if rest:
         return plain(getattr(value, rest))
     if not hasattr(value, "__dataclass_fields__"):
         return plain(value)
-    kept = {name: _own_file(one) for name, one in content_of(value).items()}
-    path = kept.get("checkpoint")
-    if isinstance(path, str):
-        file = Path(path).expanduser()
-        if not file.is_file():
-            raise WeightsError(f"checkpoint '{path}' is not a file; name an existing one.")
-        kept["checkpoint"] = _hash_of(file)
-    return kept
-
-
-def _own_file(value: object) -> object:
-    """A value; the content of a YAML file of one's own that it names, wherever it lies."""
-    if isinstance(value, list):
-        return [_own_file(one) for one in value]
-    if isinstance(value, str) and value.endswith((".yaml", ".yml")):
-        path = Path(value).expanduser()
-        if path.is_file():
-            return {"file": path.name, "sha256": _hash_of(path)}
-    return value
-
-
-def _weights(kept: Mapping[str, object], folder: str | None) -> dict[str, object]:
-    """The hash of weights that have no published one, which any file of their name could be."""
-    name = str(kept["weights"])
-    if kept.get("checkpoint") or not kept.get("pretrained", True):
-        return {}
-    if name not in REGISTRY or entry(name).sha256:
-        return {}
-    path = locate(name, folder)
-    return {"weights_sha256": path and _hash_of(path)}
-
-
-def _hash_of(path: Path) -> str:
-    state = path.stat()
-    return _hashed(path, state.st_ino, state.st_size, state.st_mtime_ns)
-
-
-@lru_cache(256)
-def _hashed(path: Path, *_state: int) -> str:
-    return sha256_of(path)
+    return contents_of(value, getattr(settings, "weights_folder", None))
 
 
 def _inputs(scenes: Scenes) -> str:
@@ -115,9 +71,16 @@ def _states(files: Iterable[Path | None]) -> Iterable[str]:
         if file is None:
             yield "none"
             continue
-        size = file.stat().st_size
-        with file.open("rb") as stream:
-            ends = stream.read(_END)
-            stream.seek(max(0, size - _END))
-            ends += stream.read(_END)
-        yield f"{file.name} {size} {hashlib.sha256(ends).hexdigest()}"
+        state = file.stat()
+        ends = _ends_of(file, state.st_size, state.st_ino, state.st_mtime_ns)
+        yield f"{file.name} {state.st_size} {ends}"
+
+
+@lru_cache(1 << 16)
+def _ends_of(file: Path, size: int, *_state: int) -> str:
+    """One hash over both ends of a file, read once while it stays the same."""
+    with file.open("rb") as stream:
+        ends = stream.read(_END)
+        stream.seek(max(0, size - _END))
+        ends += stream.read(_END)
+    return hashlib.sha256(ends).hexdigest()

@@ -14,7 +14,7 @@ from typing import Self
 
 import yaml
 
-from mapsr.differences import INPUTS, differences
+from mapsr.changes import INPUTS, differences
 from mapsr.errors import ConfigError
 from mapsr.evaluation.confusion import Confusion
 from mapsr.files import write_json, write_text

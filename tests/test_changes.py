@@ -1,6 +1,6 @@
 """What differs between two descriptions of one thing."""
 
-from mapsr.differences import differences
+from mapsr.changes import differences
 
 
 def test_another_choice_is_named_without_its_keys():
