@@ -27,7 +27,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mapsr.cli.advice import first_line, helpful
 from mapsr.cli.console import note
-from mapsr.cli.keys import current, expanded, is_text, refuse_programs
+from mapsr.cli.keys import is_text, settled
 from mapsr.errors import ConfigError
 from mapsr.plugins import choices_of, conf_folder, load_choices
 from mapsr.settings import CHOICES, assembled, defaults_of, keys_of
@@ -50,32 +50,32 @@ def compose_run(overrides: Sequence[str]) -> "RunSettings":
     return assembled(RunSettings, compose("config", overrides))
 
 
-def compose_map(overrides: Sequence[str]) -> tuple["MapSettings", frozenset[str]]:
+def compose_map(overrides: Sequence[str]) -> "MapSettings":
     """Compose the settings of a map.
 
     Args:
         overrides: as Hydra takes them; keys that are not groups are read apart from it, so that a
             pattern that begins with * stays a text.
 
-    Returns:
-        The settings, and the keys that were given.
-
     Raises:
-        ConfigError: an unknown key or choice, or a value that does not fit.
+        ConfigError: an unknown key or choice, a value that does not fit, or a key that has no say
+            with the fitted method.
+        FittedError: the fitted method can't be read.
     """
-    from mapsr.region import MapSettings, as_fitted, check_fitted
+    from mapsr.region import MapSettings, as_fitted, check_given, fitted_settings
 
-    overrides = expanded(_renamed_source(current(overrides, note)))
+    overrides = settled(_renamed_source(overrides), note)
     keys = keys_of(MapSettings)
     own, rest = _split(overrides, keys)
     given = frozenset(one.lstrip("+~").partition("=")[0] for one in overrides)
-    if own.get("fitted"):
-        check_fitted(own["fitted"], given)
+    source = own.get("fitted") or ""
+    fitted = fitted_settings(source) if source else None
+    if fitted:
+        check_given(fitted, source, given)  # else a key of another method would be unknown
     config = compose("map", rest, also=keys)
-    if own.get("fitted"):
-        config = as_fitted(config, own["fitted"], given)
-    defaults = defaults_of(keys.values())
-    return assembled(MapSettings, defaults | config | own), given
+    if fitted:
+        config = as_fitted(config, fitted, given)
+    return assembled(MapSettings, defaults_of(keys.values()) | config | own)
 
 
 def compose_parts(group: str) -> dict[str, object]:
@@ -145,8 +145,7 @@ def compose(name: str, overrides: Sequence[str], also: Iterable[str] = ()) -> di
         ConfigError: an unknown key, group or choice (the nearest one is named), a malformed
             override, or a value that is missing.
     """
-    refuse_programs(overrides)
-    overrides = [readable(override) for override in expanded(current(overrides, note))]
+    overrides = [readable(override) for override in settled(overrides, note)]
     with session(), helpful(name, overrides, also):
         return plain(hydra_compose(name, overrides))
 

@@ -92,9 +92,9 @@ def examine_images(words: Sequence[str], *, timing: bool) -> Iterator[Finding]:
     overrides = _as_overrides(words)
     if not any(one.startswith("out=") for one in overrides):
         overrides.append("out=map.tif")  # nothing is written
-    settings, given = compose_map(overrides)
+    settings = compose_map(overrides)
     images = find_images(settings.image, Path(settings.coarse) if settings.coarse else None)
-    fitted = given_method(settings, given) if settings.fitted else None
+    fitted = given_method(settings) if settings.fitted else None
     yield from examine_rasters(images, settings, fitted, timing=timing)
 
 

@@ -16,13 +16,24 @@ RENAMED = {
 """Keys of earlier versions and what they are called now; to be removed with version 0.3."""
 
 
-def current(overrides: Sequence[str], tell: Callable[[str], None]) -> list[str]:
-    """Give overrides of earlier versions their present names.
+def settled(overrides: Sequence[str], tell: Callable[[str], None]) -> list[str]:
+    """Give overrides the form that Hydra takes; those that have it stay as they are.
+
+    Earlier names become present ones, product_prior=S is written out, and what would run a program
+    is refused.
 
     Args:
         overrides: as key=value.
         tell: takes a line for each that was renamed.
+
+    Raises:
+        ConfigError: one sets a ``_target_`` or a callback.
     """
+    _refuse_programs(overrides)
+    return _expanded(_renamed(overrides, tell))
+
+
+def _renamed(overrides: Sequence[str], tell: Callable[[str], None]) -> list[str]:
     found = []
     for override in overrides:
         key, equals, value = override.partition("=")
@@ -33,7 +44,7 @@ def current(overrides: Sequence[str], tell: Callable[[str], None]) -> list[str]:
     return found
 
 
-def expanded(overrides: Sequence[str]) -> list[str]:
+def _expanded(overrides: Sequence[str]) -> list[str]:
     """Write product_prior=S out: the choice that has such a strength, and the strength."""
     found = []
     chosen = any(one.startswith(("prior=", "fitted=")) for one in overrides)
@@ -46,12 +57,7 @@ def expanded(overrides: Sequence[str]) -> list[str]:
     return found
 
 
-def refuse_programs(overrides: Sequence[str]) -> None:
-    """Refuse overrides that would let Hydra call whatever they name.
-
-    Raises:
-        ConfigError: one sets a ``_target_`` or a callback.
-    """
+def _refuse_programs(overrides: Sequence[str]) -> None:
     for override in overrides:
         key = override.lstrip("+~").partition("=")[0]
         if "_target_" in override or key.startswith(("hydra.callbacks", "hydra/callbacks")):

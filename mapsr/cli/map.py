@@ -8,7 +8,7 @@ from mapsr.cli.console import ConsoleProgress, note, say
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mapsr.region import Mapped
+    from mapsr.region import Mapped, MapSettings
 
 MEMORY = """\
 memory: (workers) x (a chip's features and scores) + layers x classes x (unit + chip)^2 x 4 bytes
@@ -45,11 +45,11 @@ def main(arguments: argparse.Namespace) -> int:
     from mapsr.cli.compose import compose_map
     from mapsr.region import map_region
 
-    settings, given = compose_map(arguments.overrides)
+    settings = compose_map(arguments.overrides)
     settings.check_source()
     if arguments.show:
-        return _show(arguments.overrides)
-    region = map_region(settings, given, ConsoleProgress())
+        return _show(settings)
+    region = map_region(settings, ConsoleProgress())
     if not settings.fitted:
         before = "" if region.fresh else " (fitted before, by the same command)"
         say(f"fitted method in {region.fitted}{before}")
@@ -71,18 +71,16 @@ def report(mapped: "Sequence[Mapped]") -> int:
     return 1 if failed else 0
 
 
-def _show(overrides: list[str]) -> int:
+def _show(settings: "MapSettings") -> int:
     """Print the settings, those of a fitted method as they were fitted."""
     import yaml
 
-    from mapsr.cli.compose import compose_map
     from mapsr.region.maps import given_method
     from mapsr.settings import plain
 
-    settings, given = compose_map(overrides)
     shown = plain(settings)
     if settings.fitted:
-        fitted = given_method(settings, given)
+        fitted = given_method(settings)
         unused = {name: None for name in ("network", "training")}
         shown |= unused | fitted.parts.plain() | {"windows": plain(fitted.windows)}
     say(yaml.safe_dump(shown, sort_keys=False).rstrip())

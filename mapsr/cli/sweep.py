@@ -23,7 +23,7 @@ from omegaconf import DictConfig
 from mapsr.cli.advice import helpful
 from mapsr.cli.compose import plain, readable, register, session
 from mapsr.cli.console import ConsoleProgress, configure_logging, note, say
-from mapsr.cli.keys import current, expanded, refuse_programs
+from mapsr.cli.keys import settled
 from mapsr.errors import ConfigError
 from mapsr.experiment import RunSettings
 from mapsr.guard import Guard
@@ -102,9 +102,7 @@ def plan_sweep(overrides: Sequence[str]) -> SweepPlan:
         ConfigError: an unknown key or choice in any cell, or one that would run a program.
         ConfigError: two cells would write into one run folder.
     """
-    refuse_programs(overrides)
-    given = expanded(current(overrides, note))
-    lines = [readable(override, sweep=True) for override in given]
+    lines = [readable(override, sweep=True) for override in settled(overrides, note)]
     own = [line for line in lines if not _of_hydra(line)]
     for_hydra = _QUIET_HYDRA | dict(line.split("=", 1) for line in lines if _of_hydra(line))
     hydra = _compose_hydra(for_hydra, own)

@@ -2,7 +2,7 @@
 
 from mapsr.region.images import Image, Images, find_images
 from mapsr.region.maps import Mapped, Region, map_region
-from mapsr.region.settings import MapSettings, as_fitted, check_fitted
+from mapsr.region.settings import MapSettings, as_fitted, check_given, fitted_settings
 
 __all__ = [
     "Image",
@@ -11,7 +11,8 @@ __all__ = [
     "Mapped",
     "Region",
     "as_fitted",
-    "check_fitted",
+    "check_given",
     "find_images",
+    "fitted_settings",
     "map_region",
 ]

@@ -8,7 +8,6 @@ from mapsr.errors import ConfigError, require_range
 from mapsr.mapping.settings import FitAndMapSettings
 from mapsr.methods.fitted import describe_fitted
 from mapsr.methods.parts import MethodParts, adjustable_groups, part_names
-from mapsr.plugins import load_choices
 from mapsr.settings import MISSING, Plain, aside
 
 _MOST_BANDS = 10_000
@@ -70,17 +69,18 @@ class MapSettings(FitAndMapSettings):
             )
 
 
-def check_given(parts: MethodParts, source: str, given: Collection[str]) -> None:
+def check_given(fitted: Plain, source: str, given: Collection[str]) -> None:
     """Refuse what can't be changed any more once a method is fitted.
 
     Args:
-        parts: of the method.
+        fitted: settings that the method was fitted with, as its file says them.
         source: what the user called it.
         given: keys that the user set.
 
     Raises:
-        ConfigError: one of them has no say any more.
+        ConfigError: one of them has no say any more, or the method is not known here.
     """
+    parts = MethodParts.from_plain(fitted)
     fixed = {*part_names(), "legend", "experiment", "seed", "recipe"}
     fixed -= set(parts.method.adjustable)
     if "coarse" in given and not parts.gives_probabilities:
@@ -96,29 +96,24 @@ def check_given(parts: MethodParts, source: str, given: Collection[str]) -> None
             )
 
 
-def check_fitted(source: str, given: Collection[str]) -> None:
-    """Refuse what can't be changed any more, by what a fitted method's file says; see above.
+def fitted_settings(source: str) -> Plain:
+    """The settings that a method was fitted with, as its file says them.
 
     Raises:
         FittedError: it can't be read.
-        ConfigError: a key has no say any more.
     """
-    load_choices()
-    check_given(MethodParts.from_plain(describe_fitted(Path(source))["settings"]), source, given)
+    settings: Plain = describe_fitted(Path(source))["settings"]
+    return settings
 
 
-def as_fitted(config: Plain, source: str, given: Collection[str]) -> Plain:
+def as_fitted(config: Plain, fitted: Plain, given: Collection[str]) -> Plain:
     """Give groups that may be changed the values of the fit, but for keys that the user set.
 
     Args:
         config: of the command, as plain containers.
-        source: what the user called the fitted method.
+        fitted: settings that the method was fitted with, as its file says them.
         given: keys that the user set; a group among them is chosen as a whole.
-
-    Raises:
-        FittedError: it can't be read.
     """
-    fitted = describe_fitted(Path(source))["settings"]
     kept: Plain = {}
     for name in (*adjustable_groups(fitted), "windows"):
         if fitted.get(name) is None:  # of an earlier version, or idle
