@@ -16,6 +16,7 @@ from mapsr.geo.examination import (
 )
 from mapsr.legends import (
     MASKED,
+    MOST_UNKNOWN,
     Crosswalk,
     Legend,
     Legends,
@@ -24,13 +25,12 @@ from mapsr.legends import (
     legend_names,
     load_crosswalk,
     load_legend,
+    unknown_codes,
 )
 from mapsr.region import Image
 
 _COUNTED = 8
 """Images of many under which codes are counted, drawn evenly."""
-_UNKNOWN = 0.01
-"""Share of unknown codes above which the legend is the wrong one, rather than the product odd."""
 _OFFERED = 3
 """Other legends that are named at most."""
 
@@ -170,12 +170,12 @@ def _unknown(
     legend: Legend, counts: Mapping[int, int], settings: LegendSettings, target: Legend
 ) -> Iterator[Finding]:
     """Codes that the legend does not name, and legends that do."""
-    share, codes = _strange(legend, counts)
+    share, codes = unknown_codes(legend, counts)
     if not codes:
         return
     listed = ", ".join(map(str, codes[:8])) + (", ..." if len(codes) > 8 else "")
     text = f"{percent(share)} of the pixels with a code have one that {legend.name} has not: "
-    if share <= _UNKNOWN:
+    if share <= MOST_UNKNOWN:
         yield Finding("codes", f"{text}{listed}; they are left out")
         return
     fit = [name for name in _fitting(counts, settings, target) if name != settings.coarse]
@@ -187,18 +187,6 @@ def _unknown(
         "legend.coarse=FILE.yaml"
     )
     yield Finding("codes", text + listed, remedy)
-
-
-def _strange(legend: Legend, counts: Mapping[int, int]) -> tuple[float, list[int]]:
-    """Share of unknown codes among those that mean something, and the codes, most pixels first."""
-    meant = {
-        code: count
-        for code, count in counts.items()
-        if code != MASKED and code not in legend.nodata
-    }
-    unknown = {code: count for code, count in meant.items() if code not in legend.codes}
-    share = sum(unknown.values()) / max(1, sum(meant.values()))
-    return share, sorted(unknown, key=lambda code: -unknown[code])
 
 
 def _fitting(counts: Mapping[int, int], settings: LegendSettings, target: Legend) -> list[str]:
@@ -213,6 +201,6 @@ def _fitting(counts: Mapping[int, int], settings: LegendSettings, target: Legend
         except LegendError:
             continue  # it can't give all classes of this map
         idle = len(set(legend.codes) - set(counts))
-        if _strange(legend, counts)[0] <= _UNKNOWN and idle < len(legend):
+        if unknown_codes(legend, counts)[0] <= MOST_UNKNOWN and idle < len(legend):
             found.append((idle, name))
     return [name for _, name in sorted(found)]

@@ -93,7 +93,7 @@ def _fit_chips(infos: Sequence[ImageInfo], windows: WindowSettings) -> int:
 def _disk(sizes: Sequence[tuple[int, int]], settings: MapSettings) -> Finding:
     area = sum(height * width for height, width in sizes)
     classes = len(load_legend(settings.legend.target))
-    floats = settings.confidence + classes * settings.scores
+    floats = settings.confidence + settings.product_error + classes * settings.scores
     need = area * (_LABEL_BYTES + _FLOAT_BYTES * floats)
     text = f"about {volume(need)} beside the map while it is made, for {pixels(area)}"
     return Finding("disk", text)

@@ -137,6 +137,15 @@ class Reliability:
             raise DataError("there is no pixel with truth and probabilities to calibrate on.")
         return float(abs(self.confidence - self.right).sum() / total)
 
+    def as_dict(self) -> dict[str, object]:
+        """The error, and the diagram with None in empty bins, ready for JSON.
+
+        Raises:
+            DataError: there are no pixels.
+        """
+        rows = [[None if np.isnan(x) else x for x in row] for row in self.diagram.tolist()]
+        return {"error": self.error, "bins": rows}
+
 
 def product_probabilities(probabilities: Floats, shares: Floats, frequency: Floats) -> Floats:
     """What a map's probabilities say of the product: p(k | u) = sum_c p(k | c) p(c | u).

@@ -100,6 +100,27 @@ class Composition:
         ]
 
 
+def doubt_of(
+    probabilities: Floats, products: NDArray[np.uint8], table: Sequence[int]
+) -> NDArray[np.float32]:
+    """Probability that a pixel is not of the class that its product class stands for, (H, W).
+
+    Args:
+        probabilities: float (C, H, W).
+        products: uint8 (H, W), product class or 255.
+        table: target class of each product class, 255: none.
+
+    Returns:
+        In [0, 1]; NaN where the product stands for no class.
+    """
+    target = np.full(NODATA + 1, NODATA)
+    target[: len(table)] = table
+    own = target[products]  # (H, W)
+    known = own != NODATA
+    sure = np.take_along_axis(probabilities, np.where(known, own, 0)[None], 0)[0]
+    return np.where(known, 1 - sure, np.nan).astype(np.float32)
+
+
 def _by_count(sums: NDArray[np.float64], counts: NDArray[np.int64]) -> NDArray[np.float64]:
     mean = np.full(sums.shape, np.nan)
     np.divide(sums, counts, out=mean, where=counts > 0)

@@ -1,7 +1,6 @@
 """Run one experiment: fit, map and judge, into a run folder."""
 
 import logging
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,15 +119,11 @@ class Run:
         runtime = self.settings.runtime(self.watch)
         fitted, method = self.fitted(runtime)
         with self.watch("map"):
-            maps = self.maps(fitted, method, runtime)
+            maps, sure = self.maps(fitted, method, runtime)
         with self.watch("judge"):
-            sure = {
-                s: (paths[MAP], paths.pop(_SURE.shown))
-                for s, paths in maps.items()
-                if _SURE.shown in paths
-            }
             judgement = judge(self.source, maps, self.legends)
-            metrics = self.metrics(judgement, method) | self.calibration(sure)
+            pairs = {scene: (maps[scene][MAP], path) for scene, path in sure.items()}
+            metrics = self.metrics(judgement, method) | self.calibration(pairs)
             self.show(judgement, maps)
         self.folder.write_record(self.record(method, runtime))
         metrics["seconds"] = {stage: round(s, 3) for stage, s in self.watch.seconds.items()}
@@ -163,12 +158,16 @@ class Run:
 
     def maps(
         self, fitted: FittedMethod, method: Method, runtime: Runtime
-    ) -> dict[Scene, dict[str, Path]]:
-        """Map the scenes that are to be scored; return the label maps by scene and layer."""
+    ) -> tuple[dict[Scene, dict[str, Path]], dict[Scene, Path]]:
+        """Map the scenes that are to be scored.
+
+        Returns:
+            The label maps by scene and layer, and the probabilities of the map's labels by scene,
+            where the method gives some.
+        """
         settings = self.settings
-        outputs = tuple(Output(layer) for layer in method.layers)
-        if settings.gives_probabilities:
-            outputs += (_SURE,)
+        labels = tuple(Output(layer) for layer in method.layers)
+        outputs = (*labels, *((_SURE,) if settings.gives_probabilities else ()))
         requests = [
             MapRequest(
                 scene.name,
@@ -185,12 +184,13 @@ class Run:
         for report in map_rasters(fitted, requests, engine, self.progress, options):
             if report.error:
                 raise report.error
-        layers = {output.key: output.layer for output in outputs if output != _SURE}
-        layers |= {_SURE.key: _SURE.shown}
-        return {
-            scene: {layers[key]: p for key, p in output_paths(request.out, outputs).items()}
-            for scene, request in zip(self.scenes.score, requests, strict=True)
-        }
+        maps, sure = {}, {}
+        for scene, request in zip(self.scenes.score, requests, strict=True):
+            paths = output_paths(request.out, outputs)
+            maps[scene] = {output.layer: paths[output.key] for output in labels}
+            if _SURE in outputs:
+                sure[scene] = paths[_SURE.key]
+        return maps, sure
 
     def metrics(self, judgement: Judgement, method: Method) -> Metrics:
         """What metrics.json holds, but for the seconds."""
@@ -209,8 +209,7 @@ class Run:
             return {}
         picture = self.folder.figures / "reliability.png"
         reliability_figure(picture, found.diagram, found.error)
-        bins = [[None if math.isnan(x) else x for x in row] for row in found.diagram.tolist()]
-        return {"calibration": {"error": found.error, "bins": bins}}
+        return {"calibration": found.as_dict()}
 
     def show(self, judgement: Judgement, maps: dict[Scene, dict[str, Path]]) -> None:
         """Draw the first scenes, and write confusion.csv."""

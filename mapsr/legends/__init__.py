@@ -9,11 +9,12 @@ from mapsr.legends.library import (
     load_legend,
 )
 from mapsr.legends.settings import Legends, LegendSettings
-from mapsr.legends.shares import CodeShare, code_table
+from mapsr.legends.shares import MOST_UNKNOWN, CodeShare, code_table, unknown_codes
 from mapsr.legends.soft import SoftCrosswalk, load_soft_crosswalk, soft_names, soften
 
 __all__ = [
     "MASKED",
+    "MOST_UNKNOWN",
     "NODATA",
     "CodeShare",
     "Crosswalk",
@@ -30,4 +31,5 @@ __all__ = [
     "load_soft_crosswalk",
     "soft_names",
     "soften",
+    "unknown_codes",
 ]

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mapsr.legends.crosswalk import Crosswalk
-from mapsr.legends.legend import MASKED
+from mapsr.legends.legend import MASKED, Legend
 
 
 @dataclass(frozen=True)
@@ -19,6 +19,27 @@ class CodeShare:
     """Class of the map that it stands for; None leaves it out."""
     share: float
     """Part of all counted pixels, above 0 and up to 1."""
+
+
+MOST_UNKNOWN = 0.01
+"""Share of unknown codes above which the legend is the wrong one, rather than the product odd."""
+
+
+def unknown_codes(legend: Legend, counts: Mapping[int, int]) -> tuple[float, list[int]]:
+    """Say which codes of a raster a legend does not name.
+
+    Args:
+        legend: of the raster, as it is thought.
+        counts: pixels by code; -1 stands for masked pixels.
+
+    Returns:
+        Their share of the pixels whose code means something, and the codes, most pixels first.
+    """
+    aside = {MASKED, *legend.nodata}
+    meant = {code: count for code, count in counts.items() if code not in aside}
+    unknown = {code: count for code, count in meant.items() if code not in legend.codes}
+    share = sum(unknown.values()) / max(1, sum(meant.values()))
+    return share, sorted(unknown, key=lambda code: -unknown[code])
 
 
 def code_table(crosswalk: Crosswalk, counts: Mapping[int, int]) -> list[CodeShare]:

@@ -91,6 +91,11 @@ class SoftCrosswalk:
         """Index of each class of the source, 255 where it is left out."""
         return tuple(number if row else NODATA for number, row in enumerate(self.rows))
 
+    @property
+    def facts(self) -> dict[str, object]:
+        """What a record says of it, ready for JSON."""
+        return {"soft_crosswalk": self.name, "soft_crosswalk_from_labels": self.from_labels}
+
     def _check_row(self, what: str, row: tuple[float, ...]) -> None:
         if len(row) != len(self.target):
             raise LegendError(

@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 from mapsr.errors import DataError
 from mapsr.geo import Grid, Window, cell_spans, overlap, read_codes
 from mapsr.geo.examination import count_codes
-from mapsr.legends import MASKED, NODATA, Legend
+from mapsr.legends import MOST_UNKNOWN, NODATA, Legend, unknown_codes
 
 logger = logging.getLogger(__name__)
 
 _SEEN_PX = 256
 """Rows and columns of a product that are looked at before it is used."""
-_MOST_UNKNOWN = 0.1
-"""Share of codes out of the legend above which a product is another one."""
 
 
 @dataclass(frozen=True)
@@ -51,28 +49,25 @@ class ProductLayer:
             RasterError: a file can't be read.
             DataError: many codes there are not in the legend.
         """
-        here = tuple(path for path in dict.fromkeys(paths) if overlap(path, grid) > 0)
+        shares = {path: overlap(path, grid) for path in dict.fromkeys(paths)}
+        here = tuple(path for path, share in shares.items() if share > 0)
         if not here:
             return None
-        listed = ", ".join(str(path) for path in here)
         counts = sum((count_codes(path, grid, _SEEN_PX) for path in here), Counter[int]())
-        for code in (MASKED, *legend.nodata):
-            counts.pop(code, None)
-        unknown = Counter({code: n for code, n in counts.items() if code not in legend.codes})
-        if unknown.total() > _MOST_UNKNOWN * counts.total():
-            codes = ", ".join(str(code) for code, _ in unknown.most_common(5))
+        unknown, codes = unknown_codes(legend, counts)
+        if unknown > MOST_UNKNOWN:
             raise DataError(
-                f"The coarse product {listed} holds codes such as {codes}, which are not in legend "
-                f"'{legend.name}', that the method was fitted with: give a product of that legend, "
-                "or map without it (product_prior=0)."
+                f"The coarse product {', '.join(map(str, here))} holds codes such as "
+                f"{', '.join(map(str, codes[:5]))}, which are not in legend '{legend.name}', that "
+                "the method was fitted with: give a product of that legend, or map without it "
+                "(product_prior=0)."
             )
-        covered = max(overlap(path, grid) for path in here)
-        if covered < 1 and len(here) == 1:
+        if len(here) == 1 and shares[here[0]] < 1:
             logger.warning(
                 "%s covers %.0f %% of what is mapped; the rest is mapped with the shares of the "
                 "classes where the method was fitted",
                 here[0],
-                100 * covered,
+                100 * shares[here[0]],
             )
         return ProductLayer(here, legend, grid, cell_spans(here[0], grid))
 

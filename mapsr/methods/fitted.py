@@ -165,7 +165,6 @@ def load_fitted(path: Path) -> FittedMethod:
             mapsr, or of a method that is not known here.
     """
     file = find_fitted(path)
-    load_choices()  # its method may be of any room, or of a plug-in
     about, tensors = _read(file, tensors=True)
     try:
         settings = about["settings"]
@@ -206,6 +205,7 @@ def describe_fitted(path: Path) -> Plain:
 
 
 def _read(file: Path, *, tensors: bool) -> tuple[Plain, dict[str, torch.Tensor]]:
+    load_choices()  # its method may be of any room, or of a plug-in
     try:
         with safe_open(file, framework="pt") as opened:
             about = json.loads((opened.metadata() or {}).get("mapsr", "null"))

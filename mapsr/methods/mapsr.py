@@ -21,7 +21,6 @@ from mapsr.prompts import (
     LinearProbe,
     PriorSettings,
     ProductPrior,
-    ProductPriorSettings,
     PromptSettings,
     renormalised,
 )
@@ -141,13 +140,10 @@ class MapSR(Method):
         material = ChipMaterial(self.extractor, chips, coarse, self.runtime, seed, progress, soft)
         fitted = self.prompt_settings.fit(material)
         self.prompts, self.probe, self._facts = fitted.prompts, fitted.probe, fitted.facts
-        if isinstance(self.prior_settings, ProductPriorSettings):
+        if self.prior_settings is not None and self.prior_settings.gives_probabilities:
             shares = torch.from_numpy(material.soft.shares)
-            self.prior = ProductPrior(self.prior_settings, shares, material.area())
-            self._facts = self._facts | {
-                "soft_crosswalk": material.soft.name,
-                "soft_crosswalk_from_labels": material.soft.from_labels,
-            }
+            self.prior = self.prior_settings.learned(shares, material.area())
+            self._facts = self._facts | material.soft.facts
 
     def state(self) -> State:
         """Prompts, and the probe where there is one.
@@ -177,7 +173,7 @@ class MapSR(Method):
         self.probe = probe_of(state, len(self.class_names))
         if self.probe is not None:
             self.probe.to(self.extractor.device).requires_grad_(False)
-        if isinstance(self.prior_settings, ProductPriorSettings):
+        if self.prior_settings is not None and self.prior_settings.gives_probabilities:
             self.prior = prior_of(state, len(self.class_names), self.prior_settings)
 
     def use(self, prompts: ClassPrompts) -> None:

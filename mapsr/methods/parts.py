@@ -11,7 +11,7 @@ from mapsr.features.encoder import EncoderSettings
 from mapsr.legends import Legend
 from mapsr.networks import NetworkSettings
 from mapsr.progress import Watch, unwatched
-from mapsr.prompts import PriorSettings, ProductPriorSettings, PromptSettings
+from mapsr.prompts import PriorSettings, PromptSettings
 from mapsr.refine import RefineSettings
 from mapsr.settings import Plain, choice, chosen, group, groups_of, plain
 from mapsr.training import TrainingSettings
@@ -192,7 +192,7 @@ class MethodParts:
     @property
     def gives_probabilities(self) -> bool:
         """Whether its scores are probabilities."""
-        return "prior" in self.method.uses and isinstance(self.prior, ProductPriorSettings)
+        return "prior" in self.method.uses and bool(self.prior and self.prior.gives_probabilities)
 
     def build(self, runtime: Runtime, target: Legend) -> "Method":
         """Make the method without a fit; see ``MethodSettings.build``."""

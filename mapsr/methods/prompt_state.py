@@ -7,13 +7,13 @@ from mapsr.methods.method import State
 from mapsr.prompts import (
     ClassPrompts,
     LinearProbe,
+    PriorSettings,
     ProbeSettings,
     ProductPrior,
-    ProductPriorSettings,
 )
 
 
-def prior_of(state: State, classes: int, settings: ProductPriorSettings) -> ProductPrior:
+def prior_of(state: State, classes: int, settings: PriorSettings) -> ProductPrior | None:
     """The prior of a file, checked.
 
     Raises:
@@ -30,7 +30,7 @@ def prior_of(state: State, classes: int, settings: ProductPriorSettings) -> Prod
             f"The shares of the file are not whole, expected one for each of {classes} classes: "
             "fit the method again."
         )
-    return ProductPrior(settings, shares, area)
+    return settings.learned(shares, area)
 
 
 def prompts_of(state: State, classes: int) -> ClassPrompts:

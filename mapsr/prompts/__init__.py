@@ -12,7 +12,6 @@ from mapsr.prompts.prior import (
     class_shares,
     log_prior,
     posterior,
-    product_doubt,
     renormalised,
 )
 from mapsr.prompts.probe import LinearProbe, PixelSample, ProbeSettings, train_probe
@@ -42,7 +41,6 @@ __all__ = [
     "fit_em",
     "log_prior",
     "posterior",
-    "product_doubt",
     "renormalised",
     "train_probe",
 ]

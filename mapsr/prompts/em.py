@@ -81,9 +81,7 @@ class EmPromptSettings:
             pixels = FactoredPixels(_Passes(material))
         with material.watch("prompts"), torch.no_grad():
             found = fit_em(pixels, shares, material.names, self)
-        facts = {
-            "soft_crosswalk": soft.name,
-            "soft_crosswalk_from_labels": soft.from_labels,
+        facts = soft.facts | {
             "class_weights": dict(zip(material.names, found.weights, strict=True)),
             "em_objective": list(found.objective),
         }

@@ -1,7 +1,7 @@
 """The product as a prior: what it says of a pixel counts beside what the pixel looks like."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -16,12 +16,40 @@ from mapsr.settings import choice
 _LEAST_BLUR = 0.2
 
 
+class PriorSettings(Protocol):
+    """What each choice of the group ``prior`` offers.
+
+    Attributes:
+        gives_probabilities: whether scores are probabilities.
+    """
+
+    gives_probabilities: ClassVar[bool]
+
+    @property
+    def strength(self) -> float:
+        """How much the product at the place of a map counts; 0: it is not read."""
+        ...
+
+    def learned(self, shares: Tensor, area: Tensor) -> "ProductPrior | None":
+        """Make what turns cosines into scores; None: they are the scores.
+
+        Args:
+            shares: (K, C), rows of p(c | k).
+            area: (C,), shares of the classes where the method was fitted.
+        """
+        ...
+
+
 @choice("prior", "none")
 @dataclass(frozen=True)
 class NoPriorSettings:
     """The paper's inference: the most similar prompt, whatever the product says."""
 
     strength: ClassVar[float] = 0.0
+    gives_probabilities: ClassVar[bool] = False
+
+    def learned(self, shares: Tensor, area: Tensor) -> None:
+        """Learn nothing."""
 
 
 @choice("prior", "product")
@@ -40,14 +68,17 @@ class ProductPriorSettings:
     floor: float = 1e-4
     """Least share of any class in any product class: a table is never that sure."""
 
+    gives_probabilities: ClassVar[bool] = True
+
     def __post_init__(self) -> None:
         require_range(self.strength, "prior.strength")
         require_range(self.blur, "prior.blur", high=4)
         require_range(self.sharpness, "prior.sharpness", open_low=True)
         require_range(self.floor, "prior.floor", open_low=True, high=0.1)
 
-
-PriorSettings = NoPriorSettings | ProductPriorSettings
+    def learned(self, shares: Tensor, area: Tensor) -> "ProductPrior":
+        """Take what a fit knows of the product."""
+        return ProductPrior(self, shares, area)
 
 
 @dataclass(frozen=True)
@@ -180,26 +211,6 @@ def renormalised(refined: Tensor) -> Tensor:
     """
     positive = refined.clamp_min(0)
     return positive / positive.sum(1, keepdim=True).clamp_min(1e-12)
-
-
-def product_doubt(probabilities: Tensor, products: Tensor, table: tuple[int, ...]) -> Tensor:
-    """Probability that a pixel is not of the class that its product class stands for, (B, H, W).
-
-    Args:
-        probabilities: (B, C, H, W).
-        products: (B, H, W) int64 product class or 255.
-        table: target class of each product class, 255: none; a hard crosswalk's.
-
-    Returns:
-        In [0, 1]; NaN where the product stands for no class.
-    """
-    lookup = torch.full((NODATA + 1,), NODATA)
-    lookup[: len(table)] = torch.tensor(table)
-    target = lookup.to(products.device)[products]
-    inside = target != NODATA
-    index = torch.where(inside, target, 0)[:, None]
-    doubt = 1 - probabilities.gather(1, index)[:, 0]
-    return torch.where(inside, doubt, torch.nan)
 
 
 def _gaussian(side: int, deviation: float, device: torch.device) -> Tensor:

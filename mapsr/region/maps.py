@@ -1,7 +1,6 @@
 """Map a region: any rasters, with a method that is given or fitted on a coarse product."""
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mapsr.errors import ConfigError, MapsrError
@@ -22,7 +21,7 @@ from mapsr.region.checks import out_paths, usable
 from mapsr.region.fit import fit_region
 from mapsr.region.images import Image, Images, find_images
 from mapsr.region.product_report import write_product_report
-from mapsr.region.settings import MapSettings, check_given
+from mapsr.region.settings import MapSettings
 
 
 @dataclass(frozen=True)
@@ -57,16 +56,15 @@ class Region:
     mapped: tuple[Mapped, ...]
 
 
-def map_region(settings: MapSettings, given: Collection[str], progress: Progress) -> Region:
+def map_region(settings: MapSettings, progress: Progress) -> Region:
     """Load or fit a method, and map images with it.
 
     Args:
         settings: of the command.
-        given: keys that the user set.
         progress: shows the work.
 
     Raises:
-        ConfigError: an output can't be, or a key has no say with the given method.
+        ConfigError: an output can't be.
         MapsrError: nothing can be mapped, for whatever reason.
     """
     images = find_images(settings.image, Path(settings.coarse) if settings.coarse else None)
@@ -76,7 +74,7 @@ def map_region(settings: MapSettings, given: Collection[str], progress: Progress
     live: Method | None = None
     if settings.fitted:
         path, fresh = find_fitted(Path(settings.fitted)), False
-        fitted = given_method(settings, given)
+        fitted = given_method(settings)
         _check_report(settings, fitted.parts)
         images = usable(images, settings, fitted.image)
     else:
@@ -88,16 +86,13 @@ def map_region(settings: MapSettings, given: Collection[str], progress: Progress
     return Region(path, fresh, _map(images, settings, fitted, live, outs, progress))
 
 
-def given_method(settings: MapSettings, given: Collection[str]) -> FittedMethod:
+def given_method(settings: MapSettings) -> FittedMethod:
     """Load the method that the settings name, with what may still be changed of it.
 
     Raises:
         FittedError: it can't be loaded.
-        ConfigError: a key that was given has no say any more.
     """
-    source = str(settings.fitted)
-    fitted = load_fitted(Path(source))
-    check_given(fitted.parts, source, given)
+    fitted = load_fitted(Path(str(settings.fitted)))
     parts = {name: getattr(settings, name) for name in fitted.parts.method.adjustable}
     return fitted.adjusted(parts, settings.windows)
 
@@ -119,11 +114,8 @@ def _map(
     requests = _requests(good, settings, outs)
     engine: Engine = open_engine(fitted, settings.engine, settings.runtime(), options.outputs, live)
     reports: list[Report] = map_rasters(fitted, requests, engine, progress, options)
-    if settings.product_error and fitted.product:
-        crosswalk = load_crosswalk(fitted.crosswalk, fitted.product, fitted.target)
-        for report in reports:
-            if report.error is None:
-                write_product_report(report.job, crosswalk)
+    if settings.product_error:
+        reports = [_with_product_report(report, fitted) for report in reports]
     names = [Path(settings.image)] if settings.mosaic else [image.path for image in good]
     done = [
         Mapped(name, report.job.out, report.error, report.fresh)
@@ -157,6 +149,18 @@ def _check_report(settings: MapSettings, parts: MethodParts) -> None:
             "product_error=true needs probabilities: set scores=true, and take a method that gives "
             "them, such as method=mapsr_em."
         )
+
+
+def _with_product_report(report: Report, fitted: FittedMethod) -> Report:
+    """Say where the product is wrong beside a map; what goes wrong with that is the map's error."""
+    if report.error is not None or fitted.product is None:
+        return report
+    try:
+        crosswalk = load_crosswalk(fitted.crosswalk, fitted.product, fitted.target)
+        write_product_report(report.job, crosswalk)
+    except MapsrError as error:
+        return replace(report, error=error)
+    return report
 
 
 def _options(settings: MapSettings, *, probable: bool) -> MapOptions:

@@ -6,12 +6,11 @@ import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-import numpy as np
-
-from mapsr.evaluation.composition import Composition
+from mapsr.errors import RasterError
+from mapsr.evaluation.composition import Composition, doubt_of
 from mapsr.files import publish, write_text
 from mapsr.geo import clear_sidecars, read_tags, read_values, tiles, window_writer, write_cog
-from mapsr.legends import NODATA, Crosswalk
+from mapsr.legends import Crosswalk
 from mapsr.mapping.assembly import output_paths
 from mapsr.mapping.jobs import JOB_TAG, MapJob
 from mapsr.mapping.outputs import Output
@@ -32,9 +31,18 @@ def write_product_report(job: MapJob, crosswalk: Crosswalk) -> tuple[Path, ...]:
         The files; none where there is no product at the place.
 
     Raises:
-        RasterError: the scores or the product can't be read, or the layer not written.
-        OSError: the table can't be written.
+        RasterError: the scores or the product can't be read, or a file not written.
     """
+    try:
+        return _written(job, crosswalk)
+    except OSError as error:
+        raise RasterError(
+            f"Can't write what the product's classes hold beside {job.out}: {error.strerror}; the "
+            "map itself is whole, and the same command goes on from there."
+        ) from error
+
+
+def _written(job: MapJob, crosswalk: Crosswalk) -> tuple[Path, ...]:
     product, out = job.raster.product, job.out
     if product is None:
         logger.warning("%s: no product at its place, so nothing is said of its errors", out)
@@ -45,8 +53,6 @@ def write_product_report(job: MapJob, crosswalk: Crosswalk) -> tuple[Path, ...]:
         return layer, table
     scores = output_paths(out, job.raster.outputs)[Output(kind="scores").key]
     grid = job.raster.reader.grid
-    stands_for = np.full(NODATA + 1, NODATA)
-    stands_for[: len(crosswalk.table)] = crosswalk.table
     total: Composition | None = None
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}") as folder:
         plain, cog = Path(folder) / "plain.tif", Path(folder) / "cog.tif"
@@ -54,10 +60,7 @@ def write_product_report(job: MapJob, crosswalk: Crosswalk) -> tuple[Path, ...]:
             for window in tiles(grid.height, grid.width, _SIDE_PX):
                 probabilities = read_values(scores, window)  # (C, h, w)
                 classes = product.read(window)
-                own = stands_for[classes]
-                index = np.where(own == NODATA, 0, own)[None]
-                error = 1 - np.take_along_axis(probabilities, index, 0)
-                write(window, np.where(own == NODATA, np.float32(np.nan), error))
+                write(window, doubt_of(probabilities, classes, crosswalk.table)[None])
                 found = Composition.of(probabilities, classes, crosswalk.table)
                 total = found if total is None else total + found
         tags = {**job.tags, JOB_TAG: job.hash}

@@ -1,6 +1,7 @@
 """`mapsr map` as it is without any choice: EM prompts, and the product as a prior."""
 
 import csv
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import rasterio
 from affine import Affine
 from make_maps import coarse_file, labels_of
 
+import mapsr.legends
 from mapsr.cli.main import main
 from mapsr.geo import Grid, cell_spans, read_codes, read_grid
 from mapsr.legends import load_crosswalk
@@ -149,6 +151,40 @@ def test_where_the_product_is_wrong_is_a_layer_and_a_table(made, scene_folder, t
         here = codes == int(row["code"])
         assert float(row["not_its_class"]) == pytest.approx(np.nanmean(error[here]), abs=1e-3)
     assert int(rows[0]["pixels"]) >= int(rows[-1]["pixels"])
+
+
+def test_a_report_that_can_not_be_written_is_said_and_the_map_stays(
+    made, scene_folder, tmp_path, capsys, monkeypatch
+):
+    def full(path, text):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mapsr.region.product_report.write_text", full)
+    out = tmp_path / "map.tif"
+    more = (f"coarse={product(scene_folder)}", "product_error=true", "scores=true")
+    assert mapped(made, scene_folder, out, *more) == 1
+    err = capsys.readouterr().err
+    assert "No space left on device; the map itself is whole" in err and "Traceback" not in err
+    monkeypatch.undo()
+    assert mapped(made, scene_folder, out, *more) == 0
+    assert out.with_name("map_composition.csv").is_file()
+
+
+def test_an_edited_table_of_ones_own_makes_another_fit(scene_folder, tmp_path, capsys):
+    # the file counted by its path alone: an edited one was "fitted before, by the same command"
+    table = tmp_path / "mine.yaml"
+    package = Path(mapsr.legends.__file__).parent / "soft_crosswalks" / "nlcd-definition.yaml"
+    table.write_text(package.read_text())
+    words = [
+        *("map", f"image={image(scene_folder)}", f"coarse={product(scene_folder)}", *QUICK),
+        *(f"out={tmp_path / 'map.tif'}", f"legend.soft={table}"),
+    ]
+    assert main(words) == 0
+    assert main(words) == 0
+    assert "fitted before, by the same command" in capsys.readouterr().out
+    table.write_text(package.read_text() + "# edited\n")
+    assert main(words) == 1
+    assert "was fitted otherwise: legend.soft" in capsys.readouterr().err
 
 
 def test_the_span_of_a_cell_is_counted_in_pixels_of_the_image(scene_folder):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mapsr.errors import DataError
-from mapsr.evaluation.composition import Composition
+from mapsr.evaluation.composition import Composition, doubt_of
 
 
 def test_composition_by_hand():
@@ -47,3 +47,13 @@ def test_compositions_that_do_not_fit_are_refused():
         Composition.of(np.ones((1, 2)), np.full(2, 3, np.uint8), (0,))
     with pytest.raises(DataError, match=r"\(1, 2\) and the product \(3,\)"):
         Composition.of(np.ones((1, 2)), np.zeros(3, np.uint8), (0,))
+
+
+def test_doubt_in_the_product_by_hand():
+    probabilities = np.array([[[0.7, 0.1, 0.3, 1]], [[0.2, 0.6, 0.3, 0]], [[0.1, 0.3, 0.4, 0]]])
+    products = np.array([[0, 0, 1, 255]], np.uint8)
+    found = doubt_of(probabilities, products, (0, 255))  # the second class stands for none
+    assert found.dtype == np.float32 and found[0, :2].tolist() == pytest.approx([0.3, 0.9])
+    assert np.isnan(found[0, 2:]).all()
+    total = Composition.of(probabilities, products, (0, 255))
+    assert total.doubted[0] == pytest.approx(np.nansum(found))

@@ -13,7 +13,6 @@ from mapsr.prompts import (
     class_shares,
     log_prior,
     posterior,
-    product_doubt,
     renormalised,
 )
 
@@ -114,14 +113,6 @@ def test_smoothed_probabilities_sum_to_one_again():
         found[0, :, 0].T, torch.tensor([[0.75, 0.25, 0], [5, 5, 1]]) / torch.tensor([[1.0], [11.0]])
     )
     assert torch.equal(found.argmax(1), smoothed.argmax(1))
-
-
-def test_doubt_in_the_product_by_hand():
-    probabilities = torch.tensor([[0.7, 0.2, 0.1], [0.1, 0.6, 0.3], [0.3, 0.3, 0.4], [1, 0, 0]])
-    products = torch.tensor([[[0, 0, 1, 255]]])
-    found = product_doubt(probabilities.T.view(1, 3, 1, 4), products, (0, 255))
-    assert found[0, 0, :2].tolist() == pytest.approx([0.3, 0.9])
-    assert found[0, 0, 2:].isnan().all()
 
 
 @pytest.mark.parametrize(
