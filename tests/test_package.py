@@ -47,7 +47,16 @@ ROOMS = {
 # beside the rooms, open to all of them
 OPEN = {
     *("changes", "contents", "errors", "files", "findings", "folders", "guard", "locks", "plugins"),
-    *("checkpoints", "progress", "published", "quiet", "settings", "trust", "weights"),
+    *(
+        "checkpoints",
+        "progress",
+        "published",
+        "quiet",
+        "settings",
+        "strict_yaml",
+        "trust",
+        "weights",
+    ),
 }
 # foreign package -> where alone it may be imported
 FOREIGN = {

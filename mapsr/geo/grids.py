@@ -221,6 +221,16 @@ def overlap(path: Path, grid: Grid) -> float:
             f"{shown(path)} has the reference system {raster.crs}, which is not defined all over "
             f"the image's extent {grid.bounds} in {grid.crs}; check the reference systems of both."
         )
+    return shared(raster, bounds)
+
+
+def shared(raster: Grid, bounds: tuple[float, float, float, float]) -> float:
+    """Return the share of bounds that a raster's extent covers, 0 to 1.
+
+    Args:
+        raster: in degrees, it may count longitudes from any meridian and reach across 180 degrees.
+        bounds: left, bottom, right and top in the raster's CRS; left > right across 180 degrees.
+    """
     left, bottom, right, top = bounds
     west, south, east, north = raster.bounds
     turn = 2 * math.pi / raster.crs.units_factor[1] if raster.crs.is_geographic else 0.0

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from rasterio.warp import transform_bounds
 
 from mapsr.geo.drivers import reading
-from mapsr.geo.grids import Grid, read_grid
+from mapsr.geo.grids import Grid, read_grid, shared
 from mapsr.geo.rasters import read_codes
 from mapsr.geo.windows import Window
 from mapsr.legends import MASKED
@@ -46,9 +46,7 @@ def tiles_in(tiles: Tiles, grid: Grid, window: Window) -> list[Path]:
         if tile.crs not in seen:
             with reading(path):
                 seen[tile.crs] = transform_bounds(grid.crs, tile.crs, *bounds, densify_pts=21)
-        left, bottom, right, top = seen[tile.crs]
-        x0, y0, x1, y1 = tile.bounds
-        if left < x1 and right > x0 and bottom < y1 and top > y0:
+        if shared(tile, seen[tile.crs]) > 0:
             found.append(path)
     return found
 

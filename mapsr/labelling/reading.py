@@ -1,13 +1,12 @@
 """Strict reading of YAML: each mistake is named by file and key, with the nearest right word."""
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
-
 from mapsr.errors import ConfigError, near_match
+from mapsr.strict_yaml import read_strictly
 
 Value = TypeVar("Value")
 
@@ -21,39 +20,13 @@ _WORDS = {
 }
 
 
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml has no types
-    """YAML in which no key may stand twice in a mapping: the last one would silently win."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen = set()
-        for key_node, _ in node.value:
-            if key_node.tag == "tag:yaml.org,2002:merge":
-                continue
-            key = self.construct_object(key_node, deep=True)
-            if key in seen:
-                raise ConfigError(
-                    f"{key_node.start_mark.name}: the key '{key}' stands twice in one mapping "
-                    f"(line {key_node.start_mark.line + 1}), expected it once; remove the other."
-                )
-            seen.add(key)
-        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
-        return mapping
-
-
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the content of a YAML file that holds a mapping.
 
     Raises:
-        ConfigError: there is no such file, it is not valid YAML, holds a key twice in one mapping,
-            or is not a mapping.
+        ConfigError: as ``read_strictly``, or it is not a mapping.
     """
-    if not path.is_file():
-        raise ConfigError(f"There is no file {path}; check the path.")
-    try:
-        with path.open(encoding="utf-8") as stream:
-            entries = yaml.load(stream, Loader=_Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    entries = read_strictly(path)
     if not isinstance(entries, dict):
         raise ConfigError(f"{path} holds {entries!r}, expected a mapping.")
     return entries

@@ -1,13 +1,11 @@
 """YAML files of the package or of a user, checked strictly."""
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mapsr.errors import LegendError, near_match
+from mapsr.strict_yaml import read_strictly
 
 _WORDS = {
     str: "text",
@@ -25,24 +23,7 @@ def read_yaml(path: Path, keys: Mapping[str, type]) -> dict[str, Any]:
         LegendError: the file can't be read or is not valid YAML, a key is repeated, unknown,
             missing or of another type.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        entries = yaml.safe_load(text)
-        repeated = _repeated_key(yaml.compose(text, Loader=yaml.SafeLoader))
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise LegendError(f"There is no file {path}; check the path.") from error
-    except OSError as error:
-        raise LegendError(f"Can't read {path}: {error.strerror}; check path and rights.") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise LegendError(f"{path} is not valid YAML: {error}") from error
-    except ValueError as error:  # NUL, or text that no file system takes
-        raise LegendError(f"There is no file {str(path)!a}: {error}.") from error
-    if repeated is not None:
-        raise LegendError(
-            f"{path}: the key '{repeated}' stands twice in one mapping, expected it once; remove "
-            "the other."
-        )
-    return checked(path, entries, keys)
+    return checked(path, read_strictly(path, LegendError), keys)
 
 
 def checked(path: Path, entries: object, keys: Mapping[str, type]) -> dict[str, Any]:
@@ -68,17 +49,3 @@ def checked(path: Path, entries: object, keys: Mapping[str, type]) -> dict[str, 
                 f"expected {_WORDS[kind]}."
             )
     return entries
-
-
-def _repeated_key(root: yaml.Node | None) -> str | None:
-    """Return a key that a mapping holds twice: YAML would silently keep the last one."""
-    nodes = [root]
-    for node in nodes:
-        pairs = node.value if isinstance(node, yaml.MappingNode) else []
-        for key, times in Counter(str(key.value) for key, _ in pairs).most_common(1):
-            if times > 1:
-                return key
-        inner = node.value if isinstance(node, yaml.SequenceNode) else [value for _, value in pairs]
-        # an alias may point back to a node that is listed already
-        nodes += [one for one in inner if isinstance(one, yaml.CollectionNode) and one not in nodes]
-    return None

@@ -174,7 +174,7 @@ def _job(fitted: FittedMethod, request: MapRequest, options: MapOptions) -> MapJ
         INPUTS: file_states(file for info in request.infos for file in info.files),
         **applied,
     }
-    files = () if product is None else product.paths
+    files = () if product is None else product.tiles.paths
     if product is not None:
         about["products"] = file_states(one for path in files for one in source_files(path))
     tags = {

@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapsr.errors import DataError
-from mapsr.geo import Grid, Window, cell_spans, overlap, read_codes
+from mapsr.geo import Grid, Window, cell_spans, overlap
 from mapsr.geo.examination import count_codes
-from mapsr.legends import MOST_UNKNOWN, NODATA, Legend, unknown_codes
+from mapsr.geo.mosaic_tiles import Tiles, open_tiles, read_tiles
+from mapsr.legends import MOST_UNKNOWN, Legend, unknown_codes
 
 logger = logging.getLogger(__name__)
 
@@ -25,13 +26,13 @@ class ProductLayer:
     """Coarse products on the grid of a raster; may be sent to another process.
 
     Attributes:
-        paths: files of one product; the first that has a class at a place counts.
+        tiles: files of one product; the first that has a code at a place counts.
         legend: of all of them.
         grid: of the raster that is mapped.
         cell: rows and columns of the grid that a pixel of the first file spans.
     """
 
-    paths: tuple[Path, ...]
+    tiles: Tiles
     legend: Legend
     grid: Grid
     cell: tuple[float, float]
@@ -69,7 +70,7 @@ class ProductLayer:
                 here[0],
                 100 * shares[here[0]],
             )
-        return ProductLayer(here, legend, grid, cell_spans(here[0], grid))
+        return ProductLayer(open_tiles(here), legend, grid, cell_spans(here[0], grid))
 
     def read(self, window: Window) -> NDArray[np.uint8]:
         """Class indices (H, W) of a window, 255 where no file has a class.
@@ -77,10 +78,5 @@ class ProductLayer:
         Raises:
             RasterError: a file can't be read.
         """
-        classes = np.full((window.height, window.width), NODATA, np.uint8)
-        for path in self.paths:
-            found, _ = self.legend.encode(read_codes(path, self.grid, window))
-            classes = np.where(classes == NODATA, found, classes)
-            if (classes != NODATA).all():
-                break
-        return classes
+        codes = read_tiles(self.tiles, self.grid, window, self.legend.nodata)
+        return self.legend.encode(codes)[0]

@@ -5,9 +5,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from mapsr.errors import ConfigError, near_match
+from mapsr.strict_yaml import read_strictly
 
 
 class Section:
@@ -111,41 +110,12 @@ def read_section(path: Path, known: Iterable[str]) -> Section:
     Raises:
         ConfigError: it can't be read, is not YAML, gives a key twice or one that is not known.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-        document = yaml.safe_load(text)
-        twice = _given_twice(yaml.compose(text, yaml.SafeLoader))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        detail = " ".join(str(error).split())
-        raise ConfigError(f"{path} can't be read as YAML: {detail}.") from error
-    if twice:
-        raise ConfigError(f"{path}: {twice}, of which only the last would count; remove one.")
-    return Section(document, str(path), known)
+    return Section(read_strictly(path), str(path), known)
 
 
 def is_number(value: object) -> bool:
     """Tell whether a value is a finite number; true and false are none."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _given_twice(node: yaml.Node | None) -> str:
-    """Name a key that a mapping gives twice, which YAML passes over; "" where there is none."""
-    if isinstance(node, yaml.SequenceNode):
-        return next(filter(None, map(_given_twice, node.value)), "")
-    if not isinstance(node, yaml.MappingNode):
-        return ""
-    seen: set[str] = set()
-    for key, value in node.value:
-        if key.value in seen:
-            return f"key '{key.value}' is given twice, the second time in line {_line(key)}"
-        seen.add(key.value)
-        if deeper := _given_twice(value):
-            return deeper
-    return ""
-
-
-def _line(node: yaml.Node) -> int:
-    return int(node.start_mark.line) + 1
 
 
 def _shown(value: object) -> str:

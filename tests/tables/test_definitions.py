@@ -90,8 +90,12 @@ def test_figures_are_read(write):
         ("caption:", "captoin:", r"small.yaml: unknown key 'captoin'.* Did you mean 'caption'"),
         ("title: Small", "title: 3", r"small.yaml: title is 3, expected a text"),
         ("title: Small\n", "", r"small.yaml: title is missing, expected a text"),
-        ("title: Small\n", "title: A\ntitle: B\n", r"key 'title' is given twice, .* line 3"),
-        ("name: two", "name: two, name: too", r"key 'name' is given twice"),
+        (
+            "title: Small\n",
+            "title: A\ntitle: B\n",
+            r"the key 'title' stands twice in one mapping .line 3",
+        ),
+        ("name: two", "name: two, name: too", r"the key 'name' stands twice"),
         ("name: two", "nam: two", r"rows\[1\]: unknown key 'nam'.* Did you mean 'name'"),
         ("name: two", "name: one", r"small.yaml: rows holds 'one' twice"),
         ("name: ny", "name: de", r"columns holds 'de' twice"),
@@ -114,7 +118,7 @@ def test_figures_are_read(write):
         ("average: Mean", "average: Mean\nscenes: 3", r"unknown key 'scenes'"),
         ("rows:", "rows: []\nnotes:", r"rows is \[\], expected at least one row"),
         ("rows:", "rows: 4\nnotes:", r"rows is 4, expected a list"),
-        ("title: Small", "title: [", r"small.yaml can't be read as YAML"),
+        ("title: Small", "title: [", r"small.yaml is not valid YAML"),
     ],
 )
 def test_a_mistake_is_named_with_file_and_key(write, old, new, message):
