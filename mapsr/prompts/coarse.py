@@ -69,7 +69,7 @@ class CoarsePromptSettings:
         Source: MapSR, equations (5) to (7).
         """
         probe = self._trained(material)
-        state = PromptState(len(material.names), material.dim).to(material.device)
+        state = PromptState(len(material.names), material.dim, material.device)
         with material.watch("prompts"), torch.no_grad():
             for features, labels in material.batches("target", "prompts"):
                 state.update(features, agreement(probe.scores(features), labels))

@@ -35,7 +35,7 @@ class TruthPromptSettings:
 
         Source: MapSR, equations (6) and (7), with truth in place of agreement.
         """
-        state = PromptState(len(material.names), material.dim).to(material.device)
+        state = PromptState(len(material.names), material.dim, material.device)
         with material.watch("prompts"), torch.no_grad():
             for features, labels in material.batches("truth", "prompts"):
                 state.update(features, labels)
