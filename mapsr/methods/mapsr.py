@@ -14,6 +14,7 @@ from mapsr.methods.extractor import FeatureExtractor, build_extractor
 from mapsr.methods.material import ChipMaterial
 from mapsr.methods.method import FitWork, ImageFacts, Method, State, Task
 from mapsr.methods.parts import MethodParts, Runtime
+from mapsr.methods.product_calibration import product_calibration
 from mapsr.methods.prompt_state import prior_of, probe_of, prompts_of
 from mapsr.progress import Progress
 from mapsr.prompts import (
@@ -144,6 +145,9 @@ class MapSR(Method):
             shares = torch.from_numpy(material.soft.shares)
             self.prior = self.prior_settings.learned(shares, material.area())
             self._facts = self._facts | material.soft.facts
+            if self.prior is not None and fitted.unseen is not None:
+                found = product_calibration(fitted.unseen, self.prior)
+                self._facts = self._facts | {"product_calibration": found}
 
     def state(self) -> State:
         """Prompts, and the probe where there is one.

@@ -86,7 +86,7 @@ class CoarsePromptSettings:
         sample: PixelSample | EveryPixel
         if self.through == "pixels":
             drawn = material.sample(self.pixels, labels)
-            sample = PixelSample(*drawn, self.batch, material.seed)
+            sample = PixelSample(drawn.features, drawn.labels, self.batch, material.seed)
             typical = sample.features
         else:
             sample = EveryPixel(material, labels)
