@@ -157,7 +157,7 @@ class MapSR(Method):
         """
         prompts, probe = self._fitted(), self.probe
         tensors = {"vectors": prompts.vectors, "counts": prompts.counts}
-        facts: Plain = {}
+        facts: Plain = {"fit": self._facts}
         if probe is not None:
             tensors["probe.weight"] = probe.weight.detach().cpu()
             if probe.bias is not None:
@@ -174,6 +174,7 @@ class MapSR(Method):
             FittedError: they are not whole, or have another length than the encoder's tokens.
         """
         self.use(prompts_of(state, len(self.class_names)))
+        self._facts = dict(state.facts.get("fit") or {})
         self.probe = probe_of(state, len(self.class_names))
         if self.probe is not None:
             self.probe.to(self.extractor.device).requires_grad_(False)
