@@ -152,6 +152,7 @@ class Run:
             progress=self.progress,
             on_step=self.mirror.step,
             soft=settings.legend.soft,
+            whole=settings.windows.last == "whole",
         )
         fitted, method = fit(settings, task, settings.windows, runtime)
         fitted = fitted.save(self.folder.path / FILE)

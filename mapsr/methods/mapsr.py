@@ -1,6 +1,6 @@
 """MapSR: class prompts from coarse labels, cosine inference, refinement over a graph."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -125,8 +125,15 @@ class MapSR(Method):
         settings = self.prompt_settings
         if settings is None:
             raise RuntimeError("a method without prompt settings loads its prompts")
-        chips = task.chips(settings.chips, task.scenes[: settings.scenes])
-        self.fit_chips(chips, task.coarse, task.seed, task.progress, task.soft)
+        chips = task.chips(settings.chips, task.drawn(settings.scenes))
+        self.fit_chips(
+            chips,
+            task.coarse,
+            task.seed,
+            task.progress,
+            task.soft,
+            lambda count: task.chips(None, task.drawn(count)),
+        )
 
     def fit_chips(
         self,
@@ -135,10 +142,13 @@ class MapSR(Method):
         seed: int,
         progress: Progress,
         soft: str = "definition",
+        recut: Callable[[int], Sequence[Chip]] | None = None,
     ) -> None:
         """Fit the prompts on chips, read one by one; see ``fit``."""
         assert self.prompt_settings is not None, "asked by fit"
-        material = ChipMaterial(self.extractor, chips, coarse, self.runtime, seed, progress, soft)
+        material = ChipMaterial(
+            self.extractor, chips, coarse, self.runtime, seed, progress, soft, recut
+        )
         fitted = self.prompt_settings.fit(material)
         self.prompts, self.probe, self._facts = fitted.prompts, fitted.probe, fitted.facts
         if self.prior_settings is not None and self.prior_settings.gives_probabilities:

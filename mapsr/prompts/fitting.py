@@ -71,6 +71,15 @@ class Material(Protocol):
         ...
 
     @property
+    def scenes(self) -> tuple[str, ...]:
+        """Names of the scenes that the chips are of."""
+        ...
+
+    def of_scenes(self, count: int) -> "Material":
+        """All chips of so many of the scenes to fit on, drawn by the seed."""
+        ...
+
+    @property
     def soft(self) -> SoftCrosswalk:
         """How much of each target class the product's classes hold.
 
@@ -137,7 +146,7 @@ class PromptSettings(Protocol):
 
     @property
     def scenes(self) -> int | None:
-        """How many of the scenes to fit on are taken, in order; None: all."""
+        """How many of the scenes to fit on are taken, drawn by the seed; None: all."""
         ...
 
     @property
