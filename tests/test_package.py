@@ -27,7 +27,7 @@ ROOMS = {
         *("training", "evaluation"),
     },
     "mapping": {"legends", "geo", "data", "features", "methods"},
-    "labelling": {"legends", "geo", "evaluation"},
+    "labelling": {"legends", "geo", "mapping", "evaluation"},
     "report": {"legends", "geo", "data", "evaluation"},
     "tracking": {"data", "evaluation"},
     "experiment": {
@@ -35,6 +35,10 @@ ROOMS = {
     },
     "tables": {"geo", "data", "evaluation", "report", "tracking", "experiment"},
     "region": {"legends", "geo", "data", "methods", "mapping", "evaluation"},
+    "rounds": {
+        *("legends", "geo", "data", "methods", "mapping", "evaluation", "labelling", "tracking"),
+        "region",
+    },
     "doctor": {
         *("legends", "geo", "data", "upsample", "methods", "mapping", "tracking", "region"),
     },
@@ -42,7 +46,7 @@ ROOMS = {
         *("legends", "geo", "data", "features", "upsample", "prompts", "refine", "methods"),
         *("mapping", "tracking"),
     },
-    "cli": {"data", "tracking", "experiment", "tables", "region", "doctor", "benchmarks"},
+    "cli": {"data", "tracking", "experiment", "tables", "region", "rounds", "doctor", "benchmarks"},
 }
 # beside the rooms, open to all of them
 OPEN = {
