@@ -46,7 +46,10 @@ ROOMS = {
         *("legends", "geo", "data", "features", "upsample", "prompts", "refine", "methods"),
         *("mapping", "tracking"),
     },
-    "cli": {"data", "tracking", "experiment", "tables", "region", "rounds", "doctor", "benchmarks"},
+    "cli": {
+        *("data", "labelling", "report", "tracking", "experiment", "tables", "region", "rounds"),
+        *("doctor", "benchmarks"),
+    },
 }
 # beside the rooms, open to all of them
 OPEN = {

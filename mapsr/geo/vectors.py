@@ -123,21 +123,21 @@ def touches(layer: VectorLayer, grid: Grid, window: Window, around_m: float = 0.
 
 
 def read_features(
-    layer: VectorLayer, grid: Grid, window: Window, columns: Sequence[str], around_m: float
+    layer: VectorLayer, grid: Grid, window: Window | None, columns: Sequence[str], around_m: float
 ) -> Features:
     """Read the features that can reach into a window of a grid.
 
     Args:
         layer: opened by ``open_layer``.
         grid: the master grid.
-        window: pixels (H, W) of the grid.
+        window: pixels (H, W) of the grid; None: read all features, wherever they lie.
         columns: attributes to read, all of the layer.
         around_m: metres by which features will be widened.
 
     Raises:
         RasterError: the file can't be read, or its CRS is not defined where the window lies.
     """
-    box = _seen(layer, grid, whole_blocks(window), around_m)
+    box = None if window is None else _seen(layer, grid, whole_blocks(window), around_m)
     with _reading_vectors(layer.path):
         meta, _, wkb, values = pyogrio.raw.read(
             layer.copy, layer=layer.name, columns=list(columns), bbox=box, force_2d=True
