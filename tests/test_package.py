@@ -27,6 +27,7 @@ ROOMS = {
     },
     "mapping": {"legends", "geo", "data", "features", "methods"},
     "evaluation": {"legends", "geo", "data"},
+    "measure": {"legends", "geo"},
     "labelling": {"legends", "geo", "evaluation"},
     "report": {"legends", "geo", "data", "evaluation"},
     "tracking": {"data", "evaluation"},
@@ -42,7 +43,10 @@ ROOMS = {
         *("legends", "geo", "data", "features", "upsample", "prompts", "refine", "methods"),
         *("mapping", "tracking"),
     },
-    "cli": {"data", "tracking", "experiment", "tables", "region", "doctor", "benchmarks"},
+    "cli": {
+        *("data", "measure", "tracking", "experiment", "tables", "region", "doctor"),
+        "benchmarks",
+    },
 }
 # beside the rooms, open to all of them
 OPEN = {
@@ -68,7 +72,7 @@ FOREIGN = {
     "shapely": {"geo"},
 }
 # modules of the command line that all commands may use
-SHARED = {"advice", "compose", "console", "keys", "sweep"}
+SHARED = {"advice", "compose", "console", "keys", "sweep", "words"}
 
 
 def relative(path: Path) -> str:

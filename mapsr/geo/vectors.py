@@ -59,6 +59,7 @@ class Features:
         geometries: (N,) in the layer's CRS.
         flat: bool (N,), lines and points, which have no area of their own.
         tags: values by column, object (N,): text, or None where there is none.
+        ids: int64 (N,), number of each feature in the layer, the same in every window.
         repaired: how many geometries were broken and are repaired.
         skipped: how many were beyond repair, and are left out.
     """
@@ -66,6 +67,7 @@ class Features:
     geometries: Geometries
     flat: NDArray[np.bool_]
     tags: dict[str, NDArray[Any]]
+    ids: NDArray[np.int64]
     repaired: int
     skipped: int
 
@@ -138,8 +140,13 @@ def read_features(
     """
     box = _seen(layer, grid, whole_blocks(window), around_m)
     with _reading_vectors(layer.path):
-        meta, _, wkb, values = pyogrio.raw.read(
-            layer.copy, layer=layer.name, columns=list(columns), bbox=box, force_2d=True
+        meta, ids, wkb, values = pyogrio.raw.read(
+            layer.copy,
+            layer=layer.name,
+            columns=list(columns),
+            bbox=box,
+            force_2d=True,
+            return_fids=True,
         )
     geometries, repaired = _valid(shapely.from_wkb(wkb, on_invalid="fix"))
     good = np.array([one is not None for one in geometries], bool)
@@ -147,7 +154,7 @@ def read_features(
     tags = {column: _as_text(read[column])[good] for column in columns}
     kept = geometries[good]
     flat = np.asarray(shapely.get_dimensions(kept) < 2, bool)
-    return Features(kept, flat, tags, repaired, int((~good).sum()))
+    return Features(kept, flat, tags, ids[good], repaired, int((~good).sum()))
 
 
 def column_values(layer: VectorLayer, column: str) -> frozenset[str]:
