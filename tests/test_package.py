@@ -35,7 +35,9 @@ ROOMS = {
         *("legends", "geo", "data", "methods", "mapping", "evaluation", "report", "tracking"),
     },
     "tables": {"geo", "data", "evaluation", "report", "tracking", "experiment"},
-    "region": {"legends", "geo", "data", "methods", "mapping", "evaluation"},
+    "region": {
+        *("legends", "geo", "data", "methods", "mapping", "evaluation", "measure", "tracking"),
+    },
     "doctor": {
         *("legends", "geo", "data", "upsample", "methods", "mapping", "tracking", "region"),
     },
@@ -72,7 +74,7 @@ FOREIGN = {
     "shapely": {"geo"},
 }
 # modules of the command line that all commands may use
-SHARED = {"advice", "compose", "console", "keys", "sweep", "words"}
+SHARED = {"advice", "compose", "console", "keys", "sweep", "tables", "words"}
 
 
 def relative(path: Path) -> str:
