@@ -27,7 +27,7 @@ ROOMS = {
     },
     "mapping": {"legends", "geo", "data", "features", "methods"},
     "evaluation": {"legends", "geo", "data"},
-    "measure": {"legends", "geo"},
+    "measure": {"legends", "geo", "evaluation"},
     "labelling": {"legends", "geo", "evaluation"},
     "report": {"legends", "geo", "data", "evaluation"},
     "tracking": {"data", "evaluation"},

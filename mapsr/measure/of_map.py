@@ -5,12 +5,12 @@ import io
 import json
 from pathlib import Path
 
-from mapsr.errors import ConfigError, RasterError
-from mapsr.files import write_text
+from mapsr.errors import ConfigError
 from mapsr.geo import read_tags
 from mapsr.geo.zones import open_zones
 from mapsr.measure.answer import Record, areas_record
 from mapsr.measure.areas import Sureness, measure_areas
+from mapsr.measure.files import write_file, write_record
 from mapsr.measure.labels import Labels, onto, open_labels
 from mapsr.measure.settings import AreaSettings
 from mapsr.progress import Progress
@@ -37,10 +37,10 @@ def ask_areas(settings: AreaSettings, progress: Progress) -> Record:
             f"No polygon of zones={settings.zones} holds the centre of a pixel of {path}: check "
             "where both lie."
         )
-    with_files = ((settings.out, _as_json), (settings.csv, _as_csv))
-    for name, form in with_files:
-        if name:
-            _write(Path(name), form(record))
+    if settings.out:
+        write_record(settings.out, record)
+    if settings.csv:
+        write_file(settings.csv, _as_csv(record))
     return record
 
 
@@ -82,10 +82,6 @@ def _sureness(path: Path, settings: AreaSettings) -> Sureness | None:
     return Sureness(beside, probable(path), settings.low)
 
 
-def _as_json(record: Record) -> str:
-    return json.dumps(record, indent=2, allow_nan=False) + "\n"
-
-
 def _as_csv(record: Record) -> str:
     """The areas as a table: rows of all of the map, then those of each zone."""
     text = io.StringIO()
@@ -101,12 +97,3 @@ def _as_csv(record: Record) -> str:
         for row in zone["classes"]:
             table.writerow([*head, *(row[key] for key in keys)])
     return text.getvalue()
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        write_text(path, text)
-    except OSError as error:
-        raise RasterError(
-            f"Can't write {path}: {error.strerror}; choose another name, or fix that."
-        ) from error
