@@ -11,6 +11,7 @@ from mapsr.cli import (
     areas,
     bench,
     cache,
+    change,
     data,
     doctor,
     map,
@@ -24,7 +25,7 @@ from mapsr.cli.console import configure_logging, forgive_streams, note
 from mapsr.errors import MapsrError
 
 # modules with add_parser(); none of them imports torch before its command runs
-_COMMANDS = (run, map, areas, score, sample, table, bench, data, weights, cache, doctor)
+_COMMANDS = (run, map, areas, score, sample, change, table, bench, data, weights, cache, doctor)
 
 
 def parser() -> argparse.ArgumentParser:
