@@ -57,6 +57,7 @@ ROOMS = {
 # beside the rooms, open to all of them
 OPEN = {
     *("changes", "contents", "errors", "files", "findings", "folders", "guard", "locks", "plugins"),
+    "reference",
     *(
         "checkpoints",
         "progress",

@@ -15,6 +15,7 @@ from mapsr.cli import (
     compare,
     data,
     doctor,
+    help,
     label,
     map,
     run,
@@ -29,7 +30,7 @@ from mapsr.errors import MapsrError
 # modules with add_parser(); none of them imports torch before its command runs
 _COMMANDS = (
     *(run, map, label, areas, score, sample, change, compare),
-    *(table, bench, data, weights, cache, doctor),
+    *(table, bench, data, weights, cache, doctor, help),
 )
 
 
