@@ -145,6 +145,7 @@ def gather(definition: TableDefinition, request: Request) -> Gathered:
     done = {cell for cell, _ in chosen}
     after = tuple((cell, look_up(cell) if cell in done else found) for cell, found in known)
     failures = {name: str(failure["error"]) for name, failure in failed.items()}
+    definition = replace(definition, notes=(*definition.notes, *_seen_note(definition, after)))
     return Gathered(
         definition, after, _entries(definition, after, failures), _provenance(after), failures
     )
@@ -273,14 +274,33 @@ def _remarks(
 
 
 def _difference(entry: Entry, base: Entry) -> Difference | None:
-    if entry.miou is None or base.miou is None:
+    """Compare runs of one seed with each other: what chance does to both is no difference."""
+    others = {run.seed: run for run in base.runs}
+    paired = [(run, others[run.seed]) for run in entry.runs if run.seed in others]
+    if entry.miou is None or base.miou is None or not paired:
         return None
-    one, other = (read_confusion(Path(of.runs[0].path)) for of in (entry, base))
     try:
-        return bootstrap_difference(one, other, np.random.default_rng(0))
+        pairs = [
+            (read_confusion(Path(one.path)), read_confusion(Path(other.path)))
+            for one, other in paired
+        ]
+        return bootstrap_difference(pairs, np.random.default_rng(0))
     except DataError as error:
         logger.warning("no difference of %s: %s", entry.runs[0].path, error)
         return None
+
+
+def _seen_note(
+    definition: TableDefinition, cells: Sequence[tuple[TableCell, CellState]]
+) -> list[str]:
+    """Say which rows were fitted on labels of the scored scenes, as their runs did it."""
+    done = [(cell.row, found.metrics) for cell, found in cells if found.metrics]
+    seen = {row for row, metrics in done if metrics.get("transductive")}
+    labels = [row.label for row in definition.rows if row.name in seen]
+    if not done:
+        return []
+    which = ", ".join(labels) or "none"
+    return [f"Rows that were fitted on the coarse labels of the scored scenes, too: {which}."]
 
 
 def _provenance(cells: Sequence[tuple[TableCell, CellState]]) -> Provenance:
