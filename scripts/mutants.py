@@ -39,6 +39,8 @@ CORE = (
     *("legends", "evaluation", "features", "upsample", "prompts", "refine", "networks"),
     *("training", "methods", "mapping"),
 )
+# run by other processes, which a mutant does not reach; their slow tests are not run here
+ELSEWHERE = {"actors.py", "cluster.py"}
 # what is imported once, before processes are forked
 FOREIGN = (
     *("torch", "numpy", "scipy.sparse.linalg", "skimage.segmentation", "sklearn.cluster", "timm"),
@@ -231,6 +233,8 @@ def drawn(rooms: list[str], seed: int) -> Iterator[Mutant]:
     for room in rooms:
         for file in sorted((ROOT / "mapsr" / room).rglob("*.py")):
             path = file.relative_to(ROOT)
+            if path.name in ELSEWHERE:
+                continue
             for operator, occurrence, line in mutants_of(path):
                 places.setdefault((path, line), []).append((operator, occurrence))
     chance = random.Random(seed)

@@ -44,22 +44,26 @@ def test_the_configuration_is_there():
     assert {"paper", "patches_all", "patches_cross", "patches_truth"} <= set(EXPERIMENTS)
 
 
-@pytest.mark.parametrize("path", CHOICE_FILES, ids=relative)
-def test_each_choice_becomes_its_settings_class(path):
+def test_each_choice_becomes_its_settings_class():
+    for path in CHOICE_FILES:
+        check_choice(path)
+
+
+def check_choice(path):
     group, name = path.parent.name, path.stem
     settings = compose_run([f"{group}={name}", *NEEDS.get((group, name), [])])
     assert isinstance(settings, RunSettings)
     chosen = getattr(settings, group)
-    assert type(chosen) is CHOICES[group][kind_of(chosen)]
+    assert type(chosen) is CHOICES[group][kind_of(chosen)], relative(path)
     written = yaml.safe_load(path.read_text())
     everywhere = "_global_" in path.read_text().splitlines()[0]  # its keys are those of the run
     for key in written.keys() - {"defaults"}:
         value = getattr(settings if everywhere else chosen, key)
         if isinstance(written[key], dict):
             for inner, wanted in written[key].items():
-                assert _same(getattr(value, inner), wanted)
+                assert _same(getattr(value, inner), wanted), relative(path)
         else:
-            assert _same(value, written[key])
+            assert _same(value, written[key]), relative(path)
 
 
 def _same(value, written):
@@ -68,9 +72,13 @@ def _same(value, written):
     return value == (written if value is None else type(value)(written))
 
 
-@pytest.mark.parametrize("name", EXPERIMENTS)
-def test_each_experiment_composes(name, monkeypatch, tmp_path):
+def test_each_experiment_composes(monkeypatch, tmp_path):
     monkeypatch.setenv("MAPSR_SHARED", str(tmp_path))
+    for name in EXPERIMENTS:
+        check_experiment(name, tmp_path)
+
+
+def check_experiment(name, tmp_path):
     settings = compose_run([f"experiment={name}"])
     assert isinstance(settings, RunSettings)
     assert "experiment" not in plain(settings)
@@ -143,8 +151,12 @@ def test_the_files_change_nothing_that_they_do_not_name():
         assert set(plain(settings)[group]) == fields | {"kind"}
 
 
-@pytest.mark.parametrize("path", FILES, ids=relative)
-def test_each_file_says_what_it_is_for_and_each_key_why(path):
+def test_each_file_says_what_it_is_for_and_each_key_why():
+    for path in FILES:
+        check_words(path)
+
+
+def check_words(path):
     lines = path.read_text().splitlines()
     assert lines[0].startswith("# ")
     if lines[0] == "# @package _global_":
@@ -156,7 +168,7 @@ def test_each_file_says_what_it_is_for_and_each_key_why(path):
         [line] = [line for line in lines if line.startswith(f"{key}:")]
         number = lines.index(line)
         if path.parent == conf_folder():
-            assert "#" in line or lines[number - 1].startswith("#")
+            assert "#" in line or lines[number - 1].startswith("#"), (relative(path), key)
 
 
 MAP = ("image=tiles/*.tif", "out=maps", "coarse=nlcd.tif")

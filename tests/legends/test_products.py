@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import numpy as np
-import pytest
 import yaml
 
 import mapsr.legends
@@ -113,73 +112,73 @@ COLORS = {
 }
 
 
-@pytest.mark.parametrize("name", PRODUCTS)
-def test_file_is_called_as_its_legend(name: str):
-    assert yaml.safe_load((FOLDER / f"{name}.yaml").read_text("utf-8"))["name"] == name
-    assert load_legend(name).name == name
+def test_file_is_called_as_its_legend():
+    for name in PRODUCTS:
+        assert yaml.safe_load((FOLDER / f"{name}.yaml").read_text("utf-8"))["name"] == name, name
+        assert load_legend(name).name == name, name
 
 
-@pytest.mark.parametrize("name", sorted(set(PRODUCTS) - {"chesapeake4", "ecovision8"}))
-def test_title_says_resolution_and_years(name: str):
-    assert re.search(r" \d{4}.*, (1|10|30) m$", load_legend(name).title)
+def test_title_says_resolution_and_years():
+    for name in sorted(set(PRODUCTS) - {"chesapeake4", "ecovision8"}):
+        assert re.search(r" \d{4}.*, (1|10|30) m$", load_legend(name).title), name
 
 
-@pytest.mark.parametrize("name", sorted(SAMPLES.keys() - {"nlcd"}))
-def test_source_names_place_and_licence(name: str):
-    assert re.match(r"https?://.*\(.*CC BY 4\.0\)$", load_legend(name).source)
+def test_source_names_place_and_licence():
+    for name in sorted(SAMPLES.keys() - {"nlcd"}):
+        assert re.match(r"https?://.*\(.*CC BY 4\.0\)$", load_legend(name).source), name
 
 
-@pytest.mark.parametrize("name", PRODUCTS)
-def test_every_code_is_one_class_or_nodata(name: str):
-    legend = load_legend(name)
-    codes = np.array([*legend.codes, *legend.nodata])
-    indices, unknown = legend.encode(codes)
-    assert not unknown
-    assert indices.tolist() == [*range(len(legend)), *[NODATA] * len(legend.nodata)]
-    # products are 8-bit rasters
-    assert codes.max() <= 255
+def test_every_code_is_one_class_or_nodata():
+    for name in PRODUCTS:
+        legend = load_legend(name)
+        codes = np.array([*legend.codes, *legend.nodata])
+        indices, unknown = legend.encode(codes)
+        assert not unknown, name
+        assert indices.tolist() == [*range(len(legend)), *[NODATA] * len(legend.nodata)], name
+        # products are 8-bit rasters
+        assert codes.max() <= 255, name
 
 
-@pytest.mark.parametrize("name", PRODUCTS)
-def test_names_are_plain_and_unique(name: str):
-    names = load_legend(name).names
-    assert len(set(names)) == len(names)
-    assert all(re.fullmatch(r"[a-z]+([ -][a-z]+)*", one) for one in names)
+def test_names_are_plain_and_unique():
+    for name in PRODUCTS:
+        names = load_legend(name).names
+        assert len(set(names)) == len(names), name
+        assert all(re.fullmatch(r"[a-z]+([ -][a-z]+)*", one) for one in names), name
 
 
-@pytest.mark.parametrize("name", PRODUCTS)
-def test_colors_are_unique_where_the_product_has_them_so(name: str):
-    legend = load_legend(name)
-    pairs = {
-        (one.code, other.code)
-        for one in legend.classes
-        for other in legend.classes
-        if one.code < other.code and one.color == other.color
-    }
-    assert pairs == SHARED_COLORS.get(name, set())
+def test_colors_are_unique_where_the_product_has_them_so():
+    for name in PRODUCTS:
+        legend = load_legend(name)
+        pairs = {
+            (one.code, other.code)
+            for one in legend.classes
+            for other in legend.classes
+            if one.code < other.code and one.color == other.color
+        }
+        assert pairs == SHARED_COLORS.get(name, set()), name
 
 
-@pytest.mark.parametrize("name", PRODUCTS)
-def test_every_target_exists(name: str):
-    assert {one.target for one in load_legend(name).classes} - {None} <= set(TARGET.names)
+def test_every_target_exists():
+    for name in PRODUCTS:
+        assert {one.target for one in load_legend(name).classes} - {None} <= set(TARGET.names), name
 
 
-@pytest.mark.parametrize("name", TARGETS)
-def test_targets_by_hand(name: str):
-    legend = load_legend(name)
-    *mapped, left_out, nodata = TARGETS[name]
-    expected = dict.fromkeys(left_out)
-    for target, codes in zip(TARGET.names, mapped, strict=True):
-        expected |= dict.fromkeys(codes, target)
-    assert load_crosswalk("paraformer", legend, TARGET).targets() == expected
-    assert legend.nodata == set(nodata)
+def test_targets_by_hand():
+    for name in TARGETS:
+        legend = load_legend(name)
+        *mapped, left_out, nodata = TARGETS[name]
+        expected = dict.fromkeys(left_out)
+        for target, codes in zip(TARGET.names, mapped, strict=True):
+            expected |= dict.fromkeys(codes, target)
+        assert load_crosswalk("paraformer", legend, TARGET).targets() == expected, name
+        assert legend.nodata == set(nodata), name
 
 
-@pytest.mark.parametrize("name", TARGETS)
-def test_presets_change_nlcd_and_the_truth_alone(name: str):
-    legend = load_legend(name)
-    tables = {load_crosswalk(preset, legend, TARGET).table for preset in crosswalk_names()}
-    assert len(tables) == 1
+def test_presets_change_nlcd_and_the_truth_alone():
+    for name in TARGETS:
+        legend = load_legend(name)
+        tables = {load_crosswalk(preset, legend, TARGET).table for preset in crosswalk_names()}
+        assert len(tables) == 1, name
 
 
 def color_of(one):
