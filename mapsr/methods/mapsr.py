@@ -14,6 +14,7 @@ from mapsr.methods.extractor import FeatureExtractor, build_extractor
 from mapsr.methods.material import ChipMaterial
 from mapsr.methods.method import FitWork, ImageFacts, Method, State, Task
 from mapsr.methods.parts import MethodParts, Runtime
+from mapsr.methods.product_calibration import product_calibration
 from mapsr.methods.prompt_state import prior_of, probe_of, prompts_of
 from mapsr.progress import Progress
 from mapsr.prompts import (
@@ -154,6 +155,9 @@ class MapSR(Method):
             shares = torch.from_numpy(material.soft.shares)
             self.prior = self.prior_settings.learned(shares, material.area())
             self._facts = self._facts | material.soft.facts
+            if self.prior is not None and fitted.unseen is not None:
+                found = product_calibration(fitted.unseen, self.prior)
+                self._facts = self._facts | {"product_calibration": found}
 
     def state(self) -> State:
         """Prompts, and the probe where there is one.
@@ -163,7 +167,7 @@ class MapSR(Method):
         """
         prompts, probe = self._fitted(), self.probe
         tensors = {"vectors": prompts.vectors, "counts": prompts.counts}
-        facts: Plain = {}
+        facts: Plain = {"fit": self._facts}
         if probe is not None:
             tensors["probe.weight"] = probe.weight.detach().cpu()
             if probe.bias is not None:
@@ -180,6 +184,7 @@ class MapSR(Method):
             FittedError: they are not whole, or have another length than the encoder's tokens.
         """
         self.use(prompts_of(state, len(self.class_names)))
+        self._facts = dict(state.facts.get("fit") or {})
         self.probe = probe_of(state, len(self.class_names))
         if self.probe is not None:
             self.probe.to(self.extractor.device).requires_grad_(False)

@@ -14,7 +14,7 @@ from mapsr.legends.outputs import lookup
 from mapsr.methods.extractor import FeatureExtractor, batches
 from mapsr.methods.parts import Runtime
 from mapsr.progress import Progress
-from mapsr.prompts import class_shares
+from mapsr.prompts import Sample, class_shares
 from mapsr.upsample import PixelFeatures
 
 
@@ -105,7 +105,7 @@ class ChipMaterial:
             features = self._extractor(batch)
             yield features, padded(torch.stack([self._read(c, labels) for c in batch]), features)
 
-    def sample(self, pixels: int, labels: str) -> tuple[Tensor, Tensor]:
+    def sample(self, pixels: int, labels: str) -> Sample:
         """Draw labelled pixels evenly from the chips.
 
         Raises:
@@ -130,7 +130,8 @@ class ChipMaterial:
                 "No pixel of the scenes to fit on has a coarse label of a target class: check the "
                 "coarse product, legend.coarse and legend.crosswalk."
             )
-        return torch.cat(features), every
+        chips = torch.arange(len(found)).repeat_interleave(torch.tensor([len(f) for f in found]))
+        return Sample(torch.cat(features), every, chips)
 
     def _read(self, chip: Chip, labels: str) -> Tensor:
         if labels == "truth":

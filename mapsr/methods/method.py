@@ -54,6 +54,8 @@ class Task:
         on_step: ``on_step(step, values)`` takes the numbers of a training as they come.
         soft: name or file of the soft crosswalk beside ``coarse``.
         whole: scenes are cut into chips of full size alone; see ``cut_scenes``.
+        start: what an earlier fit of the same method came to, for methods that train a network to
+            go on from; None: from the beginning.
     """
 
     source: SceneSource
@@ -67,6 +69,7 @@ class Task:
     on_step: Callable[[int, Mapping[str, float]], None] = _unseen
     soft: str = "definition"
     whole: bool = False
+    start: "State | None" = None
 
     @property
     def classes(self) -> tuple[str, ...]:

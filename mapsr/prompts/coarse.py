@@ -84,7 +84,7 @@ class CoarsePromptSettings:
         prompts = ClassPrompts(*state.compute())
         check_prompts(prompts, material.names, "pixels on which probe and coarse product agree")
         facts = {} if few is None else {"prompt_scenes": list(part.scenes)}
-        return PromptFit(prompts, probe, facts)
+        return PromptFit(prompts, probe, facts=facts)
 
     def _trained(self, material: Material) -> LinearProbe:
         """Train a probe on a sample of pixels, or on all of them through the operator."""
@@ -95,7 +95,7 @@ class CoarsePromptSettings:
         sample: PixelSample | EveryPixel
         if self.through == "pixels":
             drawn = material.sample(self.pixels, labels)
-            sample = PixelSample(*drawn, self.batch, material.seed)
+            sample = PixelSample(drawn.features, drawn.labels, self.batch, material.seed)
             typical = sample.features
         else:
             sample = EveryPixel(material, labels)
