@@ -160,12 +160,13 @@ def cost_figure(path: Path, points: Sequence[CostPoint], costs: Sequence[str]) -
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("mIoU (%)")
-    named = {}
+    named: dict[str, Any] = {}
     for axes in panels:
-        named |= dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+        handles, labels = axes.get_legend_handles_labels()
+        named |= dict(zip(labels, handles, strict=True))
     if named:
-        handles = list(named.values())
-        figure.legend(handles, list(named), loc="outside right upper", frameon=False, fontsize=9)
+        handles, labels = list(named.values()), list(named)
+        figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=9)
     with whole_file(path) as temporary:
         figure.savefig(temporary, dpi=160, format="png", facecolor="white")
 
