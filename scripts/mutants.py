@@ -3,8 +3,9 @@
     make mutants                                # the core, 10 minutes
     make mutants MINUTES=60 SEED=3 ROOMS="refine upsample"
 
-Each mutant is judged by the tests that import its module, then by the others of its room, in a
-process that is forked once everything foreign is imported: a mutant takes seconds, not minutes.
+Each mutant is judged by the tests called after its module, then by those that import it, then by the
+others of its room, in a process that is forked once everything foreign is imported: a mutant takes
+seconds, not minutes.
 Mutations are cosmic-ray's (`make mutants` installs it apart from the environment), but for those of
 annotations and decorators. A mutant that can't be told from the code by any test is listed in
 mutants_equivalent.txt beside this file, as it is printed, with the reason behind a #.
@@ -148,14 +149,21 @@ def same(one: str, other: str) -> bool:
         return True
 
 
-def tests_of(path: Path) -> tuple[list[str], list[str]]:
-    """Test files that import a module or are called after it, and the others of its room."""
+def tests_of(path: Path) -> list[list[str]]:
+    """Test files: that called after a module, those that import it, and the others of its room."""
     module, room = ".".join(path.with_suffix("").parts), path.parts[1]
-    everywhere = sorted((ROOT / "tests").rglob("test_*.py"))
     called = f"test_{path.stem}"
-    own = [one for one in everywhere if module in one.read_text() or one.stem == called]
-    rest = [one for one in everywhere if one.parent.name == room and one not in own]
-    return [str(one) for one in own], [str(one) for one in rest]
+    own: list[str] = []
+    imports: list[str] = []
+    rest: list[str] = []
+    for file in sorted((ROOT / "tests").rglob("test_*.py")):
+        if file.stem == called and file.parent.name == room:
+            own.append(str(file))
+        elif module in file.read_text():
+            imports.append(str(file))
+        elif file.parent.name == room:
+            rest.append(str(file))
+    return [own, imports, rest]
 
 
 def judged(mutant: Mutant | None, files: list[str], limit_s: float) -> str:
