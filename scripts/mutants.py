@@ -3,9 +3,9 @@
     make mutants                                # the core, 10 minutes
     make mutants MINUTES=60 SEED=3 ROOMS="refine upsample"
 
-Each mutant is judged by the tests called after its module, then by those that import it, then by the
-others of its room, in a process that is forked once everything foreign is imported: a mutant takes
-seconds, not minutes.
+Each mutant is judged by the tests called after its module, then by those that import it, then by
+the others of its room, in a process that is forked once everything foreign is imported: a mutant
+takes seconds, not minutes.
 Mutations are cosmic-ray's (`make mutants` installs it apart from the environment), but for those of
 annotations and decorators. A mutant that can't be told from the code by any test is listed in
 mutants_equivalent.txt beside this file, as it is printed, with the reason behind a #.

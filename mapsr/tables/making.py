@@ -26,6 +26,7 @@ from mapsr.tables.cells import (
     data_of,
     look_up,
     run_cells,
+    seen_note,
     version_of,
 )
 from mapsr.tables.definitions import AVERAGE, TableDefinition
@@ -145,7 +146,7 @@ def gather(definition: TableDefinition, request: Request) -> Gathered:
     done = {cell for cell, _ in chosen}
     after = tuple((cell, look_up(cell) if cell in done else found) for cell, found in known)
     failures = {name: str(failure["error"]) for name, failure in failed.items()}
-    definition = replace(definition, notes=(*definition.notes, *_seen_note(definition, after)))
+    definition = replace(definition, notes=(*definition.notes, *seen_note(definition, after)))
     return Gathered(
         definition, after, _entries(definition, after, failures), _provenance(after), failures
     )
@@ -288,19 +289,6 @@ def _difference(entry: Entry, base: Entry) -> Difference | None:
     except DataError as error:
         logger.warning("no difference of %s: %s", entry.runs[0].path, error)
         return None
-
-
-def _seen_note(
-    definition: TableDefinition, cells: Sequence[tuple[TableCell, CellState]]
-) -> list[str]:
-    """Say which rows were fitted on labels of the scored scenes, as their runs did it."""
-    done = [(cell.row, found.metrics) for cell, found in cells if found.metrics]
-    seen = {row for row, metrics in done if metrics.get("transductive")}
-    labels = [row.label for row in definition.rows if row.name in seen]
-    if not done:
-        return []
-    which = ", ".join(labels) or "none"
-    return [f"Rows that were fitted on the coarse labels of the scored scenes, too: {which}."]
 
 
 def _provenance(cells: Sequence[tuple[TableCell, CellState]]) -> Provenance:

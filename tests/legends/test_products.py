@@ -105,6 +105,7 @@ COLORS = {
         42:1c5f2c 43:b5c58f 51:af963c 52:ccb879 71:dfdfc2 72:d1d182 73:a3cc51 74:82ba9e
         81:dcd939 82:ab6c28 90:b8d9eb 95:6c9fb8
     """,
+    "openearthmap": "1:800000 2:00ff24 3:949494 4:ffffff 5:226126 6:0045ff 7:4bb549 8:de1f07",
     "sinolc1": """
         1:6e6e6e 2:006400 3:ffbb22 4:ffff4c 5:f096ff 6:fa0000 7:b4b4b4 8:f0f0f0 9:0064c8
         10:0096a0 11:fae6a0
@@ -119,7 +120,7 @@ def test_file_is_called_as_its_legend():
 
 
 def test_title_says_resolution_and_years():
-    for name in sorted(set(PRODUCTS) - {"chesapeake4", "ecovision8"}):
+    for name in sorted(set(PRODUCTS) - {"chesapeake4", "ecovision8", "openearthmap"}):
         assert re.search(r" \d{4}.*, (1|10|30) m$", load_legend(name).title), name
 
 
