@@ -147,6 +147,40 @@ def test_the_released_experiment_is_the_authors_code_whole():
     assert kind_of(settings.method) == "mapsr" and settings.prior.strength == 0
 
 
+PAPER_GRAPH = RefineSettings(
+    nodes="superpixels",
+    segments=5000,
+    compactness=10.0,
+    stretched=False,
+    neighbours=100,
+    joint=True,
+    gamma=1.0,
+    sigma=1.0,
+    power=2.0,
+    mutual_twice=False,
+    alpha=0.5,
+    heat="cosine",
+    solver="fixed_point",
+    most_steps=None,
+)
+
+
+def test_the_paper_experiment_has_the_papers_values():
+    # typed from sections II and III of the paper
+    settings = compose_run(["experiment=paper"])
+    assert settings.refine == PAPER_GRAPH
+    assert settings.windows.chip == 448
+    prompts = settings.prompts
+    assert (kind_of(prompts), prompts.classes, prompts.bias) == ("coarse", "target", False)
+    assert (prompts.epochs, prompts.prompt_scenes) == (10, None)
+    assert settings.backbone.model == "vit_base_patch14_dinov2.lvd142m"
+    assert (settings.backbone.positions, settings.upsampler.weights) == ("dinov2", "anyup_paper")
+    pixels = compose_run(["experiment=paper", "refine=pixels"]).refine
+    assert pixels == dataclasses.replace(PAPER_GRAPH, nodes="pixels", window=112)
+    dagger = compose_run(["experiment=paper", "method=mapsr_hr"])
+    assert (kind_of(dagger.prompts), dagger.prompts.scenes) == ("truth", 1)
+
+
 def test_the_files_change_nothing_that_they_do_not_name():
     settings = compose_run([])
     for group in _GROUPS:
