@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: install run test soak check format lock picture clean
+.PHONY: install run test soak mutants check format lock picture clean
 
 install: $(READY)
 
@@ -27,6 +27,15 @@ test: install
 # Long tests: many kills and resumes of one job.
 soak: install
 	$(BIN)/python -m pytest -m soak
+
+# Changes the code of the core at random and prints which changes no test notices. cosmic-ray, which
+# makes them, lies apart from the environment.
+MINUTES ?= 10
+SEED ?= 0
+ROOMS ?=
+mutants: install
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(VENV)/mutants "cosmic-ray>=8.7"
+	PYTHONPATH=$(VENV)/mutants $(BIN)/python scripts/mutants.py --minutes $(MINUTES) --seed $(SEED) $(ROOMS)
 
 check: install
 	$(BIN)/ruff check .

@@ -202,8 +202,17 @@ class Run:
             "crosswalk": settings.legend.crosswalk,
             "transductive": settings.transductive,
             "trained_parameters": method.trained_parameters,
+            "truth_pixels": self.truth_pixels(method),
             "product_prior": settings.product_prior,
         }
+
+    def truth_pixels(self, method: Method) -> int:
+        """Pixels of the scenes whose truth the method learned from: what had to be annotated."""
+        names = {str(name) for name in method.facts().get("truth_scenes", ())}
+        if self.settings.learns_from_truth and not names:  # a method that does not say which
+            names = {scene.name for scene in self.scenes.fit}
+        grids = (self.source.grid(scene) for scene in self.scenes.fit if scene.name in names)
+        return sum(grid.height * grid.width for grid in grids)
 
     def calibration(self, maps: Mapping[Scene, tuple[Path, Path]]) -> Metrics:
         """How far the probabilities of maps can be believed, drawn and as metrics.json holds it."""

@@ -208,6 +208,19 @@ def data_of(cell: TableCell) -> str:
     return f"{' '.join(words)}, crosswalk {cell.settings.legend.crosswalk}"
 
 
+def seen_note(
+    definition: TableDefinition, cells: Sequence[tuple[TableCell, CellState]]
+) -> list[str]:
+    """Say which rows were fitted on labels of the scored scenes, as their runs did it."""
+    done = [(cell.row, found.metrics) for cell, found in cells if found.metrics]
+    seen = {row for row, metrics in done if metrics.get("transductive")}
+    labels = [row.label for row in definition.rows if row.name in seen]
+    if not done:
+        return []
+    which = ", ".join(labels) or "none"
+    return [f"Rows that were fitted on the coarse labels of the scored scenes, too: {which}."]
+
+
 def _own(table: str, stem: str, seed: int, folder: Path) -> list[str]:
     """The overrides that make a cell's run its own."""
     output = (folder / table / stem).as_posix().replace("'", "\\'")

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 AXES = {
-    "trained_parameters": "trained parameters",
+    "annotation": "annotated pixels learned from",
+    "fit_seconds": "seconds of fitting",
     "seconds": "seconds of fitting and mapping",
+    "trained_parameters": "trained parameters",
 }
 _MARKERS = "osD^vPX*"
 # Below this the axis is linear, so that 0 has a place on it.
-_LINEAR = {"trained_parameters": 1000.0, "seconds": 1.0}
+_LINEAR = {"annotation": 1e4, "fit_seconds": 1.0, "seconds": 1.0, "trained_parameters": 1000.0}
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,10 @@ class CostPoint:
         row: name of the row.
         label: of the row.
         category: of the row.
-        cost: as measured; None: not known.
+        costs: as measured, one for each panel; None: not known.
         miou: as measured, a fraction.
         interval: of miou.
-        published_cost: as published.
+        published_costs: as published.
         published_miou: as published, a fraction.
         runs: folders that the measured numbers are from.
     """
@@ -45,16 +47,16 @@ class CostPoint:
     row: str
     label: str
     category: str
-    cost: float | None
+    costs: tuple[float | None, ...]
     miou: float | None
     interval: tuple[float, float] | None
-    published_cost: float | None
+    published_costs: tuple[float | None, ...]
     published_miou: float | None
     runs: tuple[str, ...]
 
 
 def cost_points(
-    definition: TableDefinition, results: Results, column: str, cost: str
+    definition: TableDefinition, results: Results, column: str, costs: Sequence[str]
 ) -> list[CostPoint]:
     """Gather the points of a column, one for each row.
 
@@ -62,21 +64,24 @@ def cost_points(
         definition: of the table.
         results: its entries.
         column: name of the column, or "average".
-        cost: "trained_parameters" or "seconds".
+        costs: keys of ``AXES``.
     """
     points = []
     for row in definition.rows:
         entry = results[row.name, column]
-        of_parameters = cost == "trained_parameters"
+        published = {
+            "trained_parameters": row.published_parameters,
+            "fit_seconds": row.published_fit_seconds,
+        }
         points.append(
             CostPoint(
                 row=row.name,
                 label=row.label,
                 category=row.category,
-                cost=entry.trained_parameters if of_parameters else entry.seconds,
+                costs=tuple(getattr(entry, cost) for cost in costs),
                 miou=entry.miou,
                 interval=entry.interval,
-                published_cost=row.published_parameters if of_parameters else None,
+                published_costs=tuple(published.get(cost) for cost in costs),
                 published_miou=row.published.get(column),
                 runs=entry.sources,
             )
@@ -93,19 +98,19 @@ def cost_column(definition: TableDefinition, wanted: str) -> str:
     return AVERAGE if AVERAGE in names else names[0]
 
 
-def cost_csv(points: Sequence[CostPoint]) -> str:
+def cost_csv(points: Sequence[CostPoint], costs: Sequence[str]) -> str:
     """Return a line for each point; mean IoU as fractions in [0, 1], empty where not known."""
     text = io.StringIO()
     table = csv.writer(text, lineterminator="\n")
     table.writerow(
         [
-            *("row", "label", "category", "cost", "miou", "ci_low", "ci_high"),
-            *("published_cost", "published", "run"),
+            *("row", "label", "category", *costs, "miou", "ci_low", "ci_high"),
+            *(*(f"published_{cost}" for cost in costs), "published", "run"),
         ]
     )
     for point in points:
         low, high = point.interval or (None, None)
-        values = (point.cost, point.miou, low, high, point.published_cost, point.published_miou)
+        values = (*point.costs, point.miou, low, high, *point.published_costs, point.published_miou)
         shown = ["" if value is None else _short(value) for value in values]
         runs = "; ".join(point.runs)
         table.writerow([point.row, point.label, point.category, *shown, runs])
@@ -116,14 +121,15 @@ def cost_markdown(
     definition: CostDefinition, points: Sequence[CostPoint], provenance: Provenance
 ) -> str:
     """Return the figure as a Markdown document, with its points and their runs."""
-    axis = AXES[definition.cost]
+    axes = [AXES[cost] for cost in definition.costs]
+    heads = [*axes, "mIoU (%)", *(f"published {axis}" for axis in axes), "published mIoU (%)"]
     lines = [f"# {definition.title}", "", definition.caption, ""]
     lines += [f"![{definition.title}]({definition.name}.png)", ""]
-    lines += [f"| Method | {axis} | mIoU (%) | published {axis} | published mIoU (%) | run |"]
-    lines += ["| --- | --: | --: | --: | --: | --- |"]
+    lines += [f"| Method | {' | '.join(heads)} | run |"]
+    lines += [f"| --- |{' --: |' * len(heads)} --- |"]
     for point in points:
-        scores = [_cost(point.cost), _percent(point.miou)]
-        scores += [_cost(point.published_cost), _percent(point.published_miou)]
+        scores = [*map(_cost, point.costs), _percent(point.miou)]
+        scores += [*map(_cost, point.published_costs), _percent(point.published_miou)]
         runs = ", ".join(f"`{run}`" for run in point.runs) or NOTHING
         lines.append(f"| {point.label} | {' | '.join(scores)} | {runs} |")
     lines += ["", "Solid points are measured, with the bootstrap interval over scenes where there "]
@@ -132,35 +138,41 @@ def cost_markdown(
     return "\n".join([*lines, provenance.text, ""])
 
 
-def cost_figure(path: Path, points: Sequence[CostPoint], cost: str) -> None:
-    """Write a PNG of the points; one that lacks cost or accuracy is not drawn.
+def cost_figure(path: Path, points: Sequence[CostPoint], costs: Sequence[str]) -> None:
+    """Write a PNG of the points, a panel for each cost; one without cost or accuracy is not drawn.
 
     Args:
         path: the file to write, ending in .png.
         points: one for each row.
-        cost: what the cost is, "trained_parameters" or "seconds".
+        costs: what the costs are, keys of ``AXES``.
     """
     from matplotlib.figure import Figure
 
-    figure = Figure((6.4, 4.2), layout="constrained")
-    axes = figure.subplots()
-    for number, point in enumerate(points):
-        _draw(axes, point, f"C{number % 10}", _MARKERS[number % len(_MARKERS)])
-    _scale(axes, points, _LINEAR[cost])
-    axes.set_xlabel(AXES[cost])
-    axes.set_ylabel("mIoU (%)")
-    axes.grid(color="0.9", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-    if axes.get_legend_handles_labels()[0]:
-        figure.legend(loc="outside right upper", frameon=False, fontsize=9)
+    figure = Figure((2.4 + 4.0 * len(costs), 4.2), layout="constrained")
+    panels = figure.subplots(1, len(costs), sharey=True, squeeze=False)[0]
+    for panel, (cost, axes) in enumerate(zip(costs, panels, strict=True)):
+        for number, point in enumerate(points):
+            _draw(axes, point, panel, f"C{number % 10}", _MARKERS[number % len(_MARKERS)])
+        shown = [one for p in points for one in (p.costs[panel], p.published_costs[panel]) if one]
+        _scale(axes, shown, _LINEAR[cost])
+        axes.set_xlabel(AXES[cost])
+        axes.grid(color="0.9", linewidth=0.6)
+        axes.set_axisbelow(True)
+        axes.spines[["top", "right"]].set_visible(False)
+    panels[0].set_ylabel("mIoU (%)")
+    named: dict[str, Any] = {}
+    for axes in panels:
+        handles, labels = axes.get_legend_handles_labels()
+        named |= dict(zip(labels, handles, strict=True))
+    if named:
+        handles, labels = list(named.values()), list(named)
+        figure.legend(handles, labels, loc="outside right upper", frameon=False, fontsize=9)
     with whole_file(path) as temporary:
         figure.savefig(temporary, dpi=160, format="png", facecolor="white")
 
 
-def _scale(axes: "Axes", points: Sequence[CostPoint], linear: float) -> None:
+def _scale(axes: "Axes", costs: Sequence[float], linear: float) -> None:
     """A logarithmic axis with a place for 0, from there to the power of ten above the largest."""
-    costs = [value for point in points for value in (point.cost, point.published_cost) if value]
     top = ceil(log10(max([*costs, 10 * linear])))
     axes.set_xscale("symlog", linthresh=linear, linscale=0.6)
     powers = [10.0**power for power in range(round(log10(linear)), top + 1)]
@@ -168,23 +180,23 @@ def _scale(axes: "Axes", points: Sequence[CostPoint], linear: float) -> None:
     axes.set_xlim(-0.3 * linear, 10.0**top)
 
 
-def _draw(axes: "Axes", point: CostPoint, color: str, marker: str) -> None:
+def _draw(axes: "Axes", point: CostPoint, panel: int, color: str, marker: str) -> None:
     label: str | None = point.label
     style: dict[str, Any] = {
         "color": color,
         "marker": marker,
         "linestyle": "none",
     }
-    if point.cost is not None and point.miou is not None:
-        axes.plot([point.cost], [100 * point.miou], label=label, zorder=3, **style)
+    cost, published = point.costs[panel], point.published_costs[panel]
+    if cost is not None and point.miou is not None:
+        axes.plot([cost], [100 * point.miou], label=label, zorder=3, **style)
         label = None
         if point.interval is not None:
             ends = [100 * end for end in point.interval]
-            axes.plot([point.cost] * 2, ends, color=color, linewidth=1, zorder=2)
-    if point.published_cost is not None and point.published_miou is not None:
+            axes.plot([cost] * 2, ends, color=color, linewidth=1, zorder=2)
+    if published is not None and point.published_miou is not None:
         hollow: dict[str, Any] = {"markerfacecolor": "none", "label": label}
-        place = [point.published_cost], [100 * point.published_miou]
-        axes.plot(*place, zorder=3, **style, **hollow)
+        axes.plot([published], [100 * point.published_miou], zorder=3, **style, **hollow)
 
 
 def _short(value: float) -> str:
@@ -194,7 +206,7 @@ def _short(value: float) -> str:
 def _cost(value: float | None) -> str:
     if value is None:
         return NOTHING
-    return f"{value:.1f}" if isinstance(value, float) else f"{value:,}"
+    return f"{value:.1f}" if value % 1 else f"{value:,.0f}"
 
 
 def _percent(fraction: float | None) -> str:

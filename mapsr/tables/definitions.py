@@ -13,6 +13,9 @@ from mapsr.errors import require_choice
 AVERAGE = "average"
 """Name of the column with the mean over all others."""
 
+COSTS = ("annotation", "fit_seconds", "seconds", "trained_parameters")
+"""What a figure of cost may show."""
+
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_]")
 
 
@@ -28,6 +31,7 @@ class Row:
         seeds: one run each.
         published: column name -> mean IoU as a fraction.
         published_parameters: trained parameters, rounded as they were printed; None: not printed.
+        published_fit_seconds: time of training as it was printed; None: not printed.
     """
 
     name: str
@@ -37,6 +41,7 @@ class Row:
     seeds: tuple[int, ...]
     published: Mapping[str, float]
     published_parameters: int | None
+    published_fit_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -110,11 +115,13 @@ class TableDefinition:
         become one, named as the choice.
         """
         columns = tuple(replace(one, overrides=_no_data(one.overrides)) for one in self.columns)
-        rows, average = self.rows, self.average
+        rows = tuple(replace(row, overrides=_no_data(row.overrides)) for row in self.rows)
+        average = self.average
         notes = (*self.notes, f"Seen on data={data}: the published numbers are of other data.")
         if not any(column.overrides for column in columns) and columns[0].name:
             columns = (Column(_NOT_IN_NAMES.sub("_", data), data, ()),)
-            rows = tuple(replace(row, published=_whole(row, columns[0].name)) for row in rows)
+            name = columns[0].name
+            rows = tuple(replace(row, published=_whole(row, name)) for row in rows)
             average = None
         overrides = _no_data(self.overrides)
         return replace(
@@ -144,7 +151,8 @@ class CostDefinition:
         caption: what is seen, one paragraph.
         table: the table whose rows they are: a name or a path, as a user would give it.
         column: name of the column that gives the accuracy; "average" where the table has one.
-        cost: "trained_parameters", or "seconds" of fitting and mapping.
+        costs: a panel each: "annotation" (pixels of truth that are learned from), "fit_seconds",
+            "seconds" of fitting and mapping, "trained_parameters".
         notes: what a reader must know of it.
     """
 
@@ -153,7 +161,7 @@ class CostDefinition:
     caption: str
     table: str
     column: str
-    cost: str
+    costs: tuple[str, ...]
     notes: tuple[str, ...]
 
 

@@ -65,11 +65,11 @@ def make_cost(definition: CostDefinition, request: Request) -> Made:
     (table,) = tables_of(definition)
     gathered = gather(table, request)
     column = cost_column(gathered.definition, definition.column)
-    points = cost_points(gathered.definition, gathered.results, column, definition.cost)
+    points = cost_points(gathered.definition, gathered.results, column, definition.costs)
     base = request.folder / definition.name
     paths = [base.with_name(f"{base.name}.{ending}") for ending in ("png", "csv", "md")]
-    cost_figure(paths[0], points, definition.cost)
-    write_text(paths[1], cost_csv(points))
+    cost_figure(paths[0], points, definition.costs)
+    write_text(paths[1], cost_csv(points, definition.costs))
     write_text(paths[2], cost_markdown(definition, points, gathered.provenance))
     return Made(tuple(paths), gathered.failures)
 

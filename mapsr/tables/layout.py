@@ -190,8 +190,9 @@ def _legend(definition: TableDefinition, results: Results) -> str:
     if definition.reference:
         label = definition.row(definition.reference).label
         parts.append(
-            f"The difference is that of mIoU to {label}, first seeds, with the bootstrap interval "
-            "over the same scenes drawn for both."
+            f"The difference is that of mIoU to {label}, between runs of one seed and averaged "
+            "over the seeds that both have, with the bootstrap interval over the same scenes drawn "
+            "for all."
         )
     if any(_has_published(definition, column) for column in columns_of(definition)):
         parts.append("Published mIoU and parameters are as printed.")

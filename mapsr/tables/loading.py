@@ -7,6 +7,7 @@ import mapsr
 from mapsr.errors import ConfigError, near_match, require_choice
 from mapsr.tables.definitions import (
     AVERAGE,
+    COSTS,
     Column,
     CostDefinition,
     Definition,
@@ -23,7 +24,16 @@ _TABLE = (
     *("kind", "title", "caption", "all", "seeds", "rows", "columns", "average", "show"),
     *("reference", "notes"),
 )
-_ROW = ("name", "label", "category", "overrides", "seeds", "published", "parameters_m")
+_ROW = (
+    "name",
+    "label",
+    "category",
+    "overrides",
+    "seeds",
+    "published",
+    "parameters_m",
+    "training_h",
+)
 _COLUMN = ("name", "label", "overrides")
 _COST = ("kind", "title", "caption", "table", "column", "cost", "notes")
 _MAPS = ("kind", "title", "caption", "panels", "scenes", "notes")
@@ -131,14 +141,19 @@ def _load_table(path: Path, file: Section) -> TableDefinition:
 
 
 def _load_cost(path: Path, file: Section) -> CostDefinition:
-    costs = ("trained_parameters", "seconds")
+    costs = file.values.get("cost", "trained_parameters")
+    costs = [costs] if isinstance(costs, str) else list(file.texts("cost"))
+    if not costs or len(set(costs)) < len(costs):
+        raise file.error("cost", f"one or more of {', '.join(COSTS)}, each once")
+    for one in costs:
+        require_choice(one, COSTS, f"{path}: cost")
     return CostDefinition(
         name=path.stem,
         title=file.text("title"),
         caption=file.text("caption"),
         table=file.text("table"),
         column=file.text("column", ""),
-        cost=require_choice(file.text("cost", costs[0]), costs, f"{path}: cost"),
+        costs=tuple(costs),
         notes=file.texts("notes"),
     )
 
@@ -191,6 +206,7 @@ def check_name(name: str, where: str) -> str:
 def _row(section: Section, seeds: tuple[int, ...], columns: set[str]) -> Row:
     name = check_name(section.text("name"), f"{section.where}: name")
     printed = section.number("parameters_m", 0, 1e6)
+    hours = section.number("training_h", 0, 1e6)
     return Row(
         name=name,
         label=section.text("label"),
@@ -199,6 +215,7 @@ def _row(section: Section, seeds: tuple[int, ...], columns: set[str]) -> Row:
         seeds=_seeds(section, seeds),
         published=_published(section, columns),
         published_parameters=None if printed is None else round(1e6 * printed),
+        published_fit_seconds=None if hours is None else 3600 * hours,
     )
 
 

@@ -26,6 +26,7 @@ from mapsr.tables.cells import (
     data_of,
     look_up,
     run_cells,
+    seen_note,
     version_of,
 )
 from mapsr.tables.definitions import AVERAGE, TableDefinition
@@ -145,6 +146,7 @@ def gather(definition: TableDefinition, request: Request) -> Gathered:
     done = {cell for cell, _ in chosen}
     after = tuple((cell, look_up(cell) if cell in done else found) for cell, found in known)
     failures = {name: str(failure["error"]) for name, failure in failed.items()}
+    definition = replace(definition, notes=(*definition.notes, *seen_note(definition, after)))
     return Gathered(
         definition, after, _entries(definition, after, failures), _provenance(after), failures
     )
@@ -273,11 +275,17 @@ def _remarks(
 
 
 def _difference(entry: Entry, base: Entry) -> Difference | None:
-    if entry.miou is None or base.miou is None:
+    """Compare runs of one seed with each other: what chance does to both is no difference."""
+    others = {run.seed: run for run in base.runs}
+    paired = [(run, others[run.seed]) for run in entry.runs if run.seed in others]
+    if entry.miou is None or base.miou is None or not paired:
         return None
-    one, other = (read_confusion(Path(of.runs[0].path)) for of in (entry, base))
     try:
-        return bootstrap_difference(one, other, np.random.default_rng(0))
+        pairs = [
+            (read_confusion(Path(one.path)), read_confusion(Path(other.path)))
+            for one, other in paired
+        ]
+        return bootstrap_difference(pairs, np.random.default_rng(0))
     except DataError as error:
         logger.warning("no difference of %s: %s", entry.runs[0].path, error)
         return None

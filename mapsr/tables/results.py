@@ -44,6 +44,8 @@ class Entry:
         iou: class -> mean over seeds of its IoU.
         crosswalk: of the labels.
         seconds: mean over seeds of the time that fitting and mapping took.
+        fit_seconds: mean over seeds of the time that fitting alone took.
+        annotation: mean over seeds of the pixels of truth that were learned from.
         remarks: why something is missing.
         difference: to the reference row.
     """
@@ -63,6 +65,8 @@ class Entry:
     iou: Mapping[str, float | None] = field(default_factory=dict)
     crosswalk: str = ""
     seconds: float | None = None
+    fit_seconds: float | None = None
+    annotation: float | None = None
     remarks: tuple[str, ...] = ()
     difference: Difference | None = None
 
@@ -120,7 +124,9 @@ def entry_of(
             for name in names
         },
         crosswalk=str(first.get("crosswalk", "")),
-        seconds=mean(_values(_seconds(run.metrics) for run in runs)),
+        seconds=mean(_values(_seconds(run.metrics, "fit", "map") for run in runs)),
+        fit_seconds=mean(_values(_seconds(run.metrics, "fit") for run in runs)),
+        annotation=mean(_values(run.metrics.get("truth_pixels") for run in runs)),
         remarks=tuple(remarks),
     )
 
@@ -146,24 +152,30 @@ def average_of(entries: Sequence[Entry], published: float | None = None) -> Entr
         return common
     by_seed = [entry.by_seed for entry in entries]
     seeds = [seed for seed in by_seed[0] if all(seed in one for one in by_seed)]
-    oas = _values(entry.oa for entry in entries)
-    seconds = _values(entry.seconds for entry in entries)
     return Entry(
         sources=tuple(source for entry in entries for source in entry.sources),
         published=published,
         published_parameters=common.published_parameters,
         trained_parameters=common.trained_parameters,
         miou=mean(mious),
-        oa=mean(oas) if len(oas) == len(entries) else None,
+        oa=_whole_mean([entry.oa for entry in entries]),
         seed_std=_std([statistics.fmean(one[seed] for one in by_seed) for seed in seeds]),
         crosswalk=", ".join(dict.fromkeys(entry.crosswalk for entry in entries)),
-        seconds=mean(seconds) if len(seconds) == len(entries) else None,
+        seconds=_whole_mean([entry.seconds for entry in entries]),
+        fit_seconds=_whole_mean([entry.fit_seconds for entry in entries]),
+        annotation=_whole_mean([entry.annotation for entry in entries]),
     )
 
 
 def mean(values: Sequence[float]) -> float | None:
     """Return the mean, None of nothing."""
     return statistics.fmean(values) if values else None
+
+
+def _whole_mean(values: Sequence[float | None]) -> float | None:
+    """The mean, None where one of them is not known."""
+    known = _values(values)
+    return mean(known) if len(known) == len(values) else None
 
 
 def _std(values: Sequence[float]) -> float | None:
@@ -174,7 +186,7 @@ def _values(values: Any) -> list[float]:  # noqa: ANN401 - an iterable of JSON v
     return [float(value) for value in values if value is not None]
 
 
-def _seconds(metrics: Mapping[str, Any]) -> float | None:
+def _seconds(metrics: Mapping[str, Any], *stages: str) -> float | None:
     seconds = metrics.get("seconds") or {}
-    stages = _values(seconds.get(stage) for stage in ("fit", "map"))
-    return sum(stages) if len(stages) == 2 else None
+    known = _values(seconds.get(stage) for stage in stages)
+    return sum(known) if len(known) == len(stages) else None

@@ -1,5 +1,7 @@
 """What every method gives back: `mapsr map fitted=RUN` makes the maps of the run again."""
 
+import json
+
 import numpy as np
 import pytest
 import rasterio
@@ -30,6 +32,8 @@ METHODS = {
     "efficientvit": RANDOM,
     "efficientvim": (*RANDOM, "training.freeze_norm=false"),
 }
+FROM_TRUTH = {"mapsr_hr", "unetformer", "efficientvit", "efficientvim"}
+WRITTEN = ("metrics", "record")
 METHODS["paraformer"] += ("training.crop=64",)
 
 
@@ -54,6 +58,10 @@ def test_no_method_is_left_out():
 def test_a_fitted_method_makes_the_maps_of_its_run_again(tmp_path, name):
     run = tmp_path / "run"
     assert main(["run", f"method={name}", *DRAWN, *METHODS[name], f"output={run}"]) == 0
+    # a method that learns from truth counts as such, in what it cost and in the record
+    metrics, record = (json.loads((run / f"{one}.json").read_text()) for one in WRITTEN)
+    assert metrics["truth_pixels"] == (160 * 172 if name in FROM_TRUTH else 0)
+    assert record.get("truth_scenes") == (["fit_0"] if name in FROM_TRUTH else None)
     image = run / "scenes" / "score_0" / "image.tif"
     coarse = [f"coarse={run}/scenes/score_0/coarse.tif"] if name == "mapsr_em" else []
     given = [f"fitted={run}", f"image={image}", f"out={tmp_path / 'map.tif'}", *coarse]

@@ -8,7 +8,7 @@ import pytest
 import torch
 from make_scenes import HEIGHT, WIDTH, image_grid
 
-from mapsr.data.chips import SceneSource
+from mapsr.data.chips import SceneSource, cut_scenes
 from mapsr.data.scenes import Scene
 from mapsr.errors import DataError, RasterError
 from mapsr.geo import Window, read_image, write_raster
@@ -147,3 +147,34 @@ def test_missing_labels_are_refused(scene: Scene, tmp_path: Path):
     wrong = replace(scene, truth=tmp_path / "absent.tif")
     with pytest.raises(RasterError, match=r"Can't read .*absent\.tif: there is no such file"):
         SceneSource(255.0, COARSE, TRUTH).check(wrong)
+
+
+def test_chips_to_fit_on_are_drawn_evenly_from_all(scene: Scene):
+    source = SceneSource(255.0)
+    grid = source.grid(scene)
+    every = cut_scenes(source, [scene, scene], 30, None)
+    assert every.scenes == (scene.name,)
+    one = [window for _, window in every.places[: len(every) // 2]]
+    seen = np.zeros((grid.height, grid.width), int)
+    for window in one:
+        seen[window.slices] += 1
+    assert (seen == 1).all()
+    for most in (1, 3, 7, len(every), 1000):
+        drawn = cut_scenes(source, [scene, scene], 30, most).places
+        assert len(drawn) == min(most, len(every))
+        places = [every.places.index(one) for one in drawn[: len(drawn) // 2]]
+        assert places == sorted(set(places))
+        if most == 7:  # of 24: every third or fourth, also of the second scene
+            numbers = [k * len(every) // 7 for k in range(7)]
+            assert drawn == [every.places[number] for number in numbers]
+
+
+def test_whole_chips_see_some_pixels_twice_as_the_released_code_does(scene: Scene):
+    source = SceneSource(255.0)
+    grid = source.grid(scene)
+    chips = cut_scenes(source, [scene], 30, None, whole=True)
+    assert {(w.height, w.width) for _, w in chips.places} == {(30, 30)}
+    seen = np.zeros((grid.height, grid.width), int)
+    for _, window in chips.places:
+        seen[window.slices] += 1
+    assert seen.min() == 1 and seen.max() > 1

@@ -21,6 +21,7 @@ from mapsr.geo import (
     image_info,
     read_image,
     read_tags,
+    warping,
     write_raster,
 )
 from mapsr.geo.readers import common_grid
@@ -351,3 +352,18 @@ def test_a_sparse_mosaic_of_a_state_is_not_refused():
 def test_a_mosaic_larger_than_all_images_is_refused_though_it_is_full():
     with pytest.raises(RasterError, match=r"[01]\.tif lies .* the mosaic would be"):
         common_grid(infos_at([(0, 0), (40_000_000, 0)], 40_000_000))
+
+
+@pytest.mark.parametrize("pixel", [1.0, 0.4])
+def test_blocks_are_warped_with_what_lies_around_them(tmp_path, monkeypatch, pixel):
+    infos = zones(tmp_path, pixel)
+    east = infos[1].grid
+    write(tmp_path / "east.tif", noise(east.height, east.width, 2), east)
+    reader = MosaicReader([infos[0], image_info(tmp_path / "east.tif")], None, 255.0)
+    place = Window(8, 96, 40, 40)
+    image, valid = reader.read(place)
+    monkeypatch.setattr(warping, "_BLOCK_PX", 8)
+    small, still = reader.read(place)
+    np.testing.assert_array_equal(still, valid)
+    # GDAL rounds coordinates by the block's origin; without the surroundings up to 1 differs
+    assert np.abs(small - image)[:, valid].max() < 0.02

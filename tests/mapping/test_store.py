@@ -135,6 +135,23 @@ def test_a_kill_before_the_first_unit_hinders_nobody(out):
     assert not work.path.exists()
 
 
+def test_a_folder_is_locked_until_it_is_empty(out, monkeypatch):
+    work = WorkFolder(out)
+    work.open(ABOUT)
+    work.save(3, result())
+    release, left = work._lock.release, []
+
+    def seen():
+        left.extend(path.name for path in work.path.iterdir())
+        release()
+
+    monkeypatch.setattr(work._lock, "release", seen)
+    work.remove()
+    # another process that waits for it must not find half a folder, nor a lock that is gone
+    assert left == [".lock"]
+    assert not work.path.exists()
+
+
 def test_removed_folders_leave_nothing(out):
     with WorkFolder(out) as work:
         work.open(ABOUT)

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 from make_chips import NAMES, crosswalk, make_chip
-from stand_ins import MeanColour
+from stand_ins import MeanColour, uniform
 from threadpoolctl import threadpool_limits
 
 from mapsr.data import Chip
 from mapsr.errors import ConfigError, DataError, FittedError
 from mapsr.geo import Window
 from mapsr.methods import clusters as clusters_module
-from mapsr.methods.clusters import BandFeatures, Clusters
+from mapsr.methods.clusters import BandFeatures, Clusters, centres_of
 from mapsr.methods.extractor import FeatureExtractor
 from mapsr.methods.kmeans import KMeansSettings, KMeansVoting
 from mapsr.methods.method import ImageFacts, State, Task
@@ -329,3 +329,17 @@ def test_what_is_not_there_yet():
         KMeansVoting(KMeansSettings(features="encoder"), NAMES)
     with pytest.raises(DataError, match="There are no clusters yet: fit the method first"):
         KMeansVoting(SETTINGS, NAMES).score([CHIPS[0]])
+
+
+def test_the_tightest_of_several_starts_is_kept():
+    # points without any heaps, where each start ends elsewhere
+    sample = uniform(77, 400, 2)
+
+    def spread(starts, seed):
+        centres = centres_of(sample, 15, starts, 50, seed)
+        return float(torch.cdist(sample, centres).min(1).values.square().sum())
+
+    once, often = ([spread(starts, seed) for seed in range(12)] for starts in (1, 8))
+    assert len(set(once)) > 6
+    assert max(often) < sum(once) / len(once)
+    assert KMeansSettings().restarts == 3

@@ -3,6 +3,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from skimage.color import rgb2lab
 from skimage.segmentation import slic
 from stand_ins import normal, uniform
 
@@ -156,3 +157,20 @@ def test_superpixels_without_a_valid_pixel_are_not_counted():
     labels, count = superpixels(image, valid, 5000, 10)
     assert labels[valid].unique().tolist() == list(range(count))
     assert count < superpixels(image, everywhere(image), 5000, 10)[1]
+
+
+def test_nodata_has_the_mean_colour_when_superpixels_are_cut():
+    image, valid = smooth(15), everywhere(smooth(15))
+    valid[15:40, 35:70] = False
+    lab = rgb2lab(image.permute(1, 2, 0).numpy())
+    lab[~valid.numpy()] = lab[valid.numpy()].mean(axis=0)
+    expected = slic(
+        lab,
+        n_segments=round(5000 * HEIGHT * WIDTH / 448**2),
+        compactness=10 / (lab.max() - lab.min()),
+        convert2lab=False,
+        start_label=0,
+        channel_axis=-1,
+    )
+    labels, _ = superpixels(image, valid, 5000, 10)
+    assert partition(labels[valid]) == partition(torch.from_numpy(expected)[valid])

@@ -101,6 +101,7 @@ class MadeUpRuns:
             folder.write_record({"versions": {"mapsr": "9.9.9"}})
             self._map(settings, folder)
             metrics = self._metrics(miou, 3072 if method == "mapsr" else 0)
+            metrics["truth_pixels"] = 7000 * settings.seed
             folder.write_metrics(metrics)
         return path, metrics
 

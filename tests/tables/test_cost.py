@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 from matplotlib.image import imread
 
@@ -8,7 +10,7 @@ from mapsr.tables.loading import load_table
 def point(cost, miou, published_cost=None, published_miou=None):
     interval = None if miou is None else (miou - 0.05, miou + 0.05)
     return CostPoint(
-        "row", "Row", "", cost, miou, interval, published_cost, published_miou, ("runs/a",)
+        "row", "Row", "", (cost,), miou, interval, (published_cost,), published_miou, ("runs/a",)
     )
 
 
@@ -19,20 +21,29 @@ def drawn(path):
 
 
 def test_measured_points_are_solid_and_published_ones_hollow(tmp_path):
-    cost_figure(tmp_path / "solid.png", [point(3072, 0.6)], "trained_parameters")
-    cost_figure(tmp_path / "hollow.png", [point(None, None, 4000, 0.6)], "trained_parameters")
+    cost_figure(tmp_path / "solid.png", [point(3072, 0.6)], ["trained_parameters"])
+    cost_figure(tmp_path / "hollow.png", [point(None, None, 4000, 0.6)], ["trained_parameters"])
     assert drawn(tmp_path / "solid.png") > drawn(tmp_path / "hollow.png") > 0
 
 
 def test_nothing_trained_has_a_place_on_the_axis(tmp_path):
-    cost_figure(tmp_path / "zero.png", [point(0, 0.6)], "trained_parameters")
+    cost_figure(tmp_path / "zero.png", [point(0, 0.6)], ["trained_parameters"])
     assert drawn(tmp_path / "zero.png") > 0
+
+
+def test_each_cost_has_a_panel(tmp_path):
+    both = replace(point(None, 0.6), costs=(0, 12.0), published_costs=(None, None))
+    one = replace(both, costs=(None, 12.0))
+    for name, shown in (("both", both), ("one", one)):
+        cost_figure(tmp_path / f"{name}.png", [shown], ["annotation", "fit_seconds"])
+    both_drawn, one_drawn = (drawn(tmp_path / f"{name}.png") for name in ("both", "one"))
+    assert both_drawn > 1.2 * one_drawn > 0  # and the legend is there once
 
 
 def test_points_without_numbers_are_not_drawn(tmp_path):
     for number, one in enumerate([point(None, 0.6), point(7, None), point(None, None, 7)]):
         path = tmp_path / f"{number}.png"
-        cost_figure(path, [one], "seconds")
+        cost_figure(path, [one], ["seconds"])
         assert drawn(path) == 0
 
 

@@ -81,7 +81,14 @@ def test_figures_are_read(write):
         ("t", None),
     ]
     cost = load(write("{kind: cost, title: T, caption: C, table: table1, cost: seconds}"))
-    assert (cost.table, cost.column, cost.cost) == ("table1", "", "seconds")
+    assert (cost.table, cost.column, cost.costs) == ("table1", "", ("seconds",))
+    several = "{kind: cost, title: T, caption: C, table: table1, cost: [annotation, seconds]}"
+    assert load(write(several)).costs == ("annotation", "seconds")
+    with pytest.raises(ConfigError, match=r"cost is 'years', expected one of annotation, fit_sec"):
+        load(write(several.replace("seconds", "years")))
+    for wrong in ("[]", "[seconds, seconds]"):
+        with pytest.raises(ConfigError, match=r"cost is .*, expected one or more of .*, each once"):
+            load(write(several.replace("[annotation, seconds]", wrong)))
 
 
 @pytest.mark.parametrize(
@@ -200,6 +207,7 @@ def test_committed_cost_figures_show_a_column_of_their_table(name):
     figure = load(name)
     table = load_table(figure.table)
     assert figure.column in ("", AVERAGE, *(column.name for column in table.columns))
+    assert figure.costs == ("annotation", "fit_seconds")  # as the paper's Figure 1
 
 
 @pytest.mark.parametrize("name", ["figure3", "figure3_patches"])

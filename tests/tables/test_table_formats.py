@@ -210,7 +210,7 @@ def test_a_difference_stands_beside_its_reference():
     text = markdown(definition, results, PROVENANCE)
     assert "| K-means & voting | 0 | 30.00 [20.00, 40.00] | reference |" in text
     assert "| Ours† | 0.003 | 61.00 ± 1.41 [50.00, 70.00] | 30.00 [20.00, 40.00] |" in text
-    assert "The difference is that of mIoU to K-means & voting, first seeds" in text
+    assert "The difference is that of mIoU to K-means & voting, between runs of one seed" in text
     last = list(csv.DictReader(io.StringIO(csv_text(definition, results))))[-1]
     keys = ("difference", "difference_low", "difference_high")
     assert [float(last[key]) for key in keys] == pytest.approx([0.3, 0.2, 0.4])

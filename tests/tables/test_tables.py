@@ -309,3 +309,34 @@ def test_counts_are_read_as_they_were_written(request_):
     found = read_confusion(request_.folder / "small" / "ours-s0")
     assert list(found) == ["a", "b"]
     assert np.array_equal(found["b"].counts, MadeUpRuns()._confusion(0.5, "b").counts)
+
+
+def test_a_difference_pairs_runs_of_one_seed(request_):
+    def difference(seeds):
+        rows = [replace(row, seeds=one) for row, one in zip(TABLE.rows[:2], seeds, strict=True)]
+        table = replace(TABLE, rows=tuple(rows), reference="kmeans")
+        make_table(table, request_)
+        return rows_of(request_.folder)["ours", ""]["difference"]
+
+    alone = difference([(1,), (1,)])
+    assert difference([(0, 1), (1, 2)]) == alone  # seed 1 is all that both have
+    both = float(difference([(2, 0, 1), (0, 1, 2)]))
+    each = [float(difference([(seed,), (seed,)])) for seed in range(3)]
+    assert both == pytest.approx(np.mean(each), abs=2e-6)
+    assert len(set(each)) == 3
+    assert difference([(0,), (1,)]) == ""
+
+
+def test_a_table_says_which_rows_saw_the_scored_scenes_labels(request_, runs):
+    def run(settings, progress):
+        path, metrics = runs(settings, progress)
+        metrics["transductive"] = settings.seed == 3
+        (path / "metrics.json").write_text(json.dumps(metrics))
+        return path, metrics
+
+    [text, *_] = make_table(TABLE, replace(request_, run=run)).paths
+    said = "- Rows that were fitted on the coarse labels of the scored scenes, too: "
+    assert f"{said}Net." in text.read_text()
+    rest = replace(TABLE, name="rest", rows=TABLE.rows[:2])
+    [text, *_] = make_table(rest, replace(request_, run=run)).paths
+    assert f"{said}none." in text.read_text()

@@ -185,3 +185,16 @@ def test_a_scene_without_labels_is_refused(scenes, layer):
 def test_no_scene_is_refused():
     with pytest.raises(DataError, match="no scene to train on"):
         LabelledScenes(source(), [], "truth", IDENTITY, 3)
+
+
+def test_chips_reach_the_first_and_the_last_row_and_column(scenes, monkeypatch):
+    one = sampler(scenes[:1], crop=38, batch=8)  # of 40 x 56 px
+    seen = []
+    read = one.scenes.read
+    monkeypatch.setattr(
+        one.scenes, "read", lambda number, window: (seen.append(window), read(number, window))[1]
+    )
+    for step in range(20):
+        one.batch(step)
+    assert {window.row for window in seen} == {0, 1, 2}
+    assert {window.col for window in seen} == set(range(19))

@@ -223,3 +223,27 @@ def test_the_public_checkpoints_give_the_published_output(shared, case):
     largest = float(expected.abs().max())
     # in case a the published float32 output is 1.06e-5 away from the same network in float64
     torch.testing.assert_close(ours, expected, rtol=0, atol=2e-5 * largest)
+
+
+def test_the_image_goes_in_as_the_public_checkpoints_expect_it(network):
+    # ImageNet's statistics, typed: red, green, blue in [0, 1]
+    image, tokens = inputs(61, (12, 20), (3, 5))
+    typed = torch.stack(
+        [
+            (image[:, 0] - 0.485) / 0.229,
+            (image[:, 1] - 0.456) / 0.224,
+            (image[:, 2] - 0.406) / 0.225,
+        ],
+        dim=1,
+    )
+    torch.testing.assert_close(network.normalise(image), typed)
+    seen = []
+    network_of = network._encode_image
+    network._encode_image = lambda given: (seen.append(given), network_of(given))[1]
+    try:
+        network(image, tokens)
+    finally:
+        del network._encode_image
+    torch.testing.assert_close(seen[0], typed)
+    # four heads of 32 in eight groups, windows of a tenth of the side
+    assert (anyup.WIDTH, anyup.HEADS, anyup.GROUPS, anyup.REACH) == (128, 4, 8, 0.1)

@@ -37,7 +37,8 @@ Item = TypeVar("Item")
 class ChesapeakeSettings:
     """Tiles of the Chesapeake benchmark, as its archive holds them.
 
-    Scenes to fit on come from the training folders and are never scored tiles of the split.
+    Scenes to fit on come from the training folders and are never scored tiles of the split, unless
+    fit_scored says so.
 
     Raises:
         ConfigError: a state, the split or the image layer is unknown (the nearest one is named), no
@@ -56,6 +57,9 @@ class ChesapeakeSettings:
     """States to fit on; null: those that are scored. The paper fits on [ny] for all six."""
     fit_tiles: int | None = None
     """At most so many tiles to fit on, drawn evenly from their sorted list; null: all."""
+    fit_scored: bool = False
+    """Fit on the scored tiles too, by their coarse labels alone, which transductive=true allows:
+    the paper trains its weakly supervised baselines on all coarse labels that there are."""
     score_tiles: int | None = None
     """At most so many tiles to score, drawn evenly from their sorted list; null: all."""
     image: str = "naip-new"
@@ -129,12 +133,11 @@ def find_chesapeake(settings: ChesapeakeSettings) -> Scenes:
     ]
     held_out = _held_out(root, settings.split, (*settings.states, *fit_states))
     held_out |= {tile.name for tile in scored}
-    fitted = [
-        tile
-        for state in fit_states
-        for tile in part_tiles(root, state, "train")
-        if tile.name not in held_out
-    ]
+    fitted = [tile for state in fit_states for tile in part_tiles(root, state, "train")]
+    if settings.fit_scored:
+        fitted += [tile for tile in scored if tile not in fitted and tile.state in fit_states]
+    else:
+        fitted = [tile for tile in fitted if tile.name not in held_out]
     for what, tiles in (("to fit on", fitted), ("to score", scored)):
         if not tiles:
             raise DataError(
@@ -143,7 +146,8 @@ def find_chesapeake(settings: ChesapeakeSettings) -> Scenes:
             )
     fit = _scenes(_evenly(fitted, settings.fit_tiles), settings.image)
     score = _scenes(_evenly(scored, settings.score_tiles), settings.image)
-    _require_apart(fit, score)
+    if not settings.fit_scored:
+        _require_apart(fit, score)
     _warn_if_short(root, fit_states, "train")
     if (part := SPLITS[settings.split]) is not None:
         _warn_if_short(root, settings.states, part)

@@ -12,6 +12,7 @@ from mapsr.data.chesapeake import ChesapeakeSettings, find_chesapeake
 from mapsr.data.chesapeake.check import examine_chesapeake
 from mapsr.data.chesapeake.splits import LEAST_TILES, PAPER_TILES, STATES, folder_name
 from mapsr.errors import ConfigError, DataError
+from mapsr.experiment.leaks import check_ground
 from mapsr.geo import Window
 from mapsr.legends import crosswalk_names, load_crosswalk, load_legend
 from mapsr.settings import settings_class
@@ -298,3 +299,18 @@ def test_alien_files_are_passed_over(copy: Path):
     (folder / "m_2800001_ne_18_1_buildings.tif").touch()
     (folder / "m_28_ne_18_2_lc.tif").touch()
     assert len(find_chesapeake(settings(copy)).fit) == 3
+
+
+def test_all_coarse_labels_are_those_of_the_scored_tiles_too(whole):
+    usual, every = (
+        find_chesapeake(settings(whole)),
+        find_chesapeake(settings(whole, fit_scored=True)),
+    )
+    assert not set(names(usual.fit)) & set(names(usual.score))
+    assert set(names(every.score)) == set(names(usual.score)) < set(names(every.fit))
+    assert len(set(names(every.fit))) == len(every.fit)
+    assert set(tile_names("ny", "train")) <= set(names(every.fit))
+    for truth, message in ((False, "set transductive=true"), (True, "would give its truth")):
+        with pytest.raises(DataError, match=message):
+            check_ground(every, truth=truth, transductive=truth)
+    check_ground(every, truth=False, transductive=True)
