@@ -18,14 +18,31 @@ from mapsr.cli import (
     run,
     sample,
     score,
+    sieve,
     table,
+    vectors,
     weights,
 )
 from mapsr.cli.console import configure_logging, forgive_streams, note
 from mapsr.errors import MapsrError
 
 # modules with add_parser(); none of them imports torch before its command runs
-_COMMANDS = (run, map, areas, score, sample, change, table, bench, data, weights, cache, doctor)
+_COMMANDS = (
+    run,
+    map,
+    areas,
+    score,
+    sample,
+    change,
+    sieve,
+    vectors,
+    table,
+    bench,
+    data,
+    weights,
+    cache,
+    doctor,
+)
 
 
 def parser() -> argparse.ArgumentParser:

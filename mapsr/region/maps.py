@@ -76,7 +76,7 @@ def map_region(settings: MapSettings, progress: Progress, command: str = "") -> 
     images = find_images(settings.image, Path(settings.coarse) if settings.coarse else None)
     outs = out_paths(images, settings)  # a bad one should be known before anything is fitted
     for out in dict.fromkeys(outs.values()):
-        require_room(out, overwrite=settings.overwrite)
+        require_room(out, settings)
     if images.single and (error := images.every[0].error):
         raise error
     log = log_path(images, settings, outs)

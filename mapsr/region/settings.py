@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mapsr.errors import ConfigError, require_range
 from mapsr.mapping.settings import FitAndMapSettings
+from mapsr.measure.unit import MinimumUnit
 from mapsr.methods.fitted import describe_fitted
 from mapsr.methods.parts import MethodParts, adjustable_groups, part_names
 from mapsr.settings import MISSING, Plain, aside
@@ -37,6 +38,11 @@ class MapSettings(FitAndMapSettings):
     """Also write OUT_product_error.tif, the probability that a pixel is not of the class that the
     coarse product gives it, and OUT_composition.csv, what each class of the product really holds;
     with scores=true, and a method that reads the product."""
+    mmu: str | None = None
+    """Also write OUT_mmu.tif, in which no patch is smaller than a minimum mapping unit: 0.25ha or
+    40px; null: none."""
+    vectors: bool = False
+    """Also write OUT.gpkg, the patches of the map (with mmu=, of that) as polygons."""
     low_confidence: float = 0.5
     """Below it a probability counts as low in the record beside a map."""
     scale: float | None = None
@@ -52,6 +58,8 @@ class MapSettings(FitAndMapSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.mmu:
+            MinimumUnit.read(self.mmu)
         require_range(self.low_confidence, "low_confidence", high=1.0)
         if self.scale is not None:
             require_range(self.scale, "scale", low=1e-6, high=1e12)
