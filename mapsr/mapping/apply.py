@@ -12,6 +12,7 @@ import torch
 import mapsr
 from mapsr.changes import INPUTS
 from mapsr.geo import Grid, ImageInfo, ImageReader, MosaicReader, source_files
+from mapsr.geo.places import Place
 from mapsr.mapping.engines import Engine, EngineSettings, Raster, Score
 from mapsr.mapping.jobs import MapJob, Report, run_jobs
 from mapsr.mapping.outputs import Output
@@ -35,6 +36,7 @@ class MapRequest:
         out: the label map.
         mosaic: whether the grid is one over all images.
         products: files of the coarse product, for methods whose maps it has a say in.
+        place: what of it is mapped, as it would be in the map of all; None: all.
     """
 
     name: str
@@ -42,6 +44,7 @@ class MapRequest:
     out: Path
     mosaic: bool = False
     products: tuple[Path, ...] = ()
+    place: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -177,6 +180,11 @@ def _job(fitted: FittedMethod, request: MapRequest, options: MapOptions) -> MapJ
     files = () if product is None else product.tiles.paths
     if product is not None:
         about["products"] = file_states(one for path in files for one in source_files(path))
+    part = None if request.place is None else request.place.on(reader.grid)
+    if part is not None and request.place is not None:
+        window = part.window
+        about["part"] = [window.row, window.col, window.height, window.width]
+        about["aoi"] = file_states([file] if (file := request.place.file) else ())
     tags = {
         "MAPSR_VERSION": mapsr.__version__,
         "MAPSR_FITTED": fitted.sha256,
@@ -185,7 +193,7 @@ def _job(fitted: FittedMethod, request: MapRequest, options: MapOptions) -> MapJ
         "MAPSR_CONFIGURATION": json.dumps({**fitted.parts.plain(), **applied}, sort_keys=True),
         **options.tags,
     }
-    raster = Raster(request.name, reader, plan, options.outputs, product)
+    raster = Raster(request.name, reader, plan, options.outputs, product, part)
     return MapJob(
         raster, request.out, fitted.target, about, tags, options.overwrite, options.restart
     )
