@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -170,7 +171,7 @@ def _job(fitted: FittedMethod, request: MapRequest, options: MapOptions) -> MapJ
         "mosaic": request.mosaic,
         "outputs": [output.key for output in options.outputs],
     }
-    about = {
+    about: dict[str, Any] = {
         "version": mapsr.__version__,
         "fitted": fitted.sha256,
         "weights": dict(fitted.weights),
