@@ -12,8 +12,10 @@ from mapsr.cli import (
     bench,
     cache,
     change,
+    compare,
     data,
     doctor,
+    label,
     map,
     run,
     sample,
@@ -28,20 +30,8 @@ from mapsr.errors import MapsrError
 
 # modules with add_parser(); none of them imports torch before its command runs
 _COMMANDS = (
-    run,
-    map,
-    areas,
-    score,
-    sample,
-    change,
-    sieve,
-    vectors,
-    table,
-    bench,
-    data,
-    weights,
-    cache,
-    doctor,
+    *(run, map, label, areas, score, sample, change, compare, sieve, vectors),
+    *(table, bench, data, weights, cache, doctor),
 )
 
 
