@@ -21,7 +21,9 @@ from mapsr.cli import (
     run,
     sample,
     score,
+    sieve,
     table,
+    vectors,
     weights,
 )
 from mapsr.cli.console import configure_logging, forgive_streams, note
@@ -29,8 +31,13 @@ from mapsr.errors import MapsrError
 
 # modules with add_parser(); none of them imports torch before its command runs
 _COMMANDS = (
+<<<<<<< HEAD
     *(run, map, label, areas, score, sample, change, compare),
     *(table, bench, data, weights, cache, doctor, help),
+=======
+    *(run, map, label, areas, score, sample, change, compare, sieve, vectors),
+    *(table, bench, data, weights, cache, doctor),
+>>>>>>> h-answers
 )
 
 

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 
 import mapsr
 from mapsr.changes import INPUTS
 from mapsr.geo import Grid, ImageInfo, ImageReader, MosaicReader, source_files
+from mapsr.geo.places import Place
 from mapsr.mapping.engines import Engine, EngineSettings, Raster, Score
 from mapsr.mapping.jobs import MapJob, Report, run_jobs
 from mapsr.mapping.outputs import Channels, Output
@@ -35,6 +37,7 @@ class MapRequest:
         out: the label map.
         mosaic: whether the grid is one over all images.
         products: files of the coarse product, for methods whose maps it has a say in.
+        place: what of it is mapped, as it would be in the map of all; None: all.
     """
 
     name: str
@@ -42,6 +45,7 @@ class MapRequest:
     out: Path
     mosaic: bool = False
     products: tuple[Path, ...] = ()
+    place: Place | None = None
 
 
 @dataclass(frozen=True)
@@ -167,7 +171,7 @@ def _job(fitted: FittedMethod, request: MapRequest, options: MapOptions) -> MapJ
         "mosaic": request.mosaic,
         "outputs": [output.key for output in options.outputs],
     }
-    about = {
+    about: dict[str, Any] = {
         "version": mapsr.__version__,
         "fitted": fitted.sha256,
         "weights": dict(fitted.weights),
@@ -177,6 +181,11 @@ def _job(fitted: FittedMethod, request: MapRequest, options: MapOptions) -> MapJ
     files = () if product is None else product.tiles.paths
     if product is not None:
         about["products"] = file_states(one for path in files for one in source_files(path))
+    part = None if request.place is None else request.place.on(reader.grid)
+    if part is not None and request.place is not None:
+        window = part.window
+        about["part"] = [window.row, window.col, window.height, window.width]
+        about["aoi"] = file_states([file] if (file := request.place.file) else ())
     tags = {
         "MAPSR_VERSION": mapsr.__version__,
         "MAPSR_FITTED": fitted.sha256,
@@ -186,7 +195,7 @@ def _job(fitted: FittedMethod, request: MapRequest, options: MapOptions) -> MapJ
         **options.tags,
     }
     channels = Channels(fitted.channels, len(fitted.target)) if fitted.channels else None
-    raster = Raster(request.name, reader, plan, options.outputs, product, channels)
+    raster = Raster(request.name, reader, plan, options.outputs, product, channels, part)
     return MapJob(
         raster, request.out, fitted.target, about, tags, options.overwrite, options.restart
     )

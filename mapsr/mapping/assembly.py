@@ -23,7 +23,7 @@ from mapsr.geo import (
 from mapsr.legends import Legend
 from mapsr.mapping.blend import UnitResult, join
 from mapsr.mapping.engines import Raster
-from mapsr.mapping.outputs import Output
+from mapsr.mapping.outputs import Output, Values
 from mapsr.mapping.store import WorkFolder
 
 _KEPT = 4
@@ -105,9 +105,9 @@ def _join_units(
 
     GDAL writes blocks when it needs room, and a disk that was full then may have room later.
     """
-    plan, grid = raster.plan, raster.reader.grid
+    plan, grid = raster.plan, raster.grid
     kept = lru_cache(_KEPT)(load)
-    sums: dict[tuple[str, int], int] = {}
+    sums: dict[tuple[str, Window], int] = {}
     with ExitStack() as stack:
         writers: dict[str, WindowWriter] = {}
         for output in raster.outputs:
@@ -116,18 +116,35 @@ def _join_units(
             writers[output.key] = stack.enter_context(
                 window_writer(path, grid, bands, output.dtype, output.nodata)
             )
-        for unit in plan:
+        for unit in raster.written:
             results = [kept(near.number) for near in plan.touching(unit)]
             values = join(plan, unit, results, raster.outputs, classes, raster.channels)
-            for key, array in (values or {}).items():
-                writers[key](unit.owned, array)
-                sums[key, unit.number] = zlib.crc32(np.ascontiguousarray(array).data)
-    for (key, number), wanted in sums.items():
-        if _sum_of(paths[key], plan[number].owned) != wanted:
+            window, values = _part_of(raster, unit.owned, values or {})
+            for key, array in values.items():
+                writers[key](window, array)
+                sums[key, window] = zlib.crc32(np.ascontiguousarray(array).data)
+    for (key, window), wanted in sums.items():
+        if _sum_of(paths[key], window) != wanted:
             raise RasterError(
                 f"Can't write {paths[key]}: it does not hold what was written to it. Is the disk "
                 "full? What is done is kept, and the same command goes on from there."
             )
+
+
+def _part_of(raster: Raster, owned: Window, values: Values) -> tuple[Window, Values]:
+    """What of a unit's values is written, and where, counted from the first pixel written."""
+    part = raster.part
+    if part is None:
+        return owned, values
+    common = owned.intersect(part.window)
+    assert common is not None, "only units with pixels of the part are written"
+    rows, columns = common.relative_to(owned).slices
+    inside = part.inside(raster.reader.grid, common)
+    nodata = {output.key: output.nodata for output in raster.outputs}
+    cut = {key: array[:, rows, columns].copy() for key, array in values.items()}
+    for key, array in cut.items():
+        array[:, ~inside] = nodata[key]
+    return common.relative_to(part.window), cut
 
 
 def _sum_of(path: Path, window: Window) -> int | None:

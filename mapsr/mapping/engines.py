@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -11,7 +12,8 @@ from torch import Tensor
 
 from mapsr.data import Chip
 from mapsr.errors import MapsrError
-from mapsr.geo import ImageReader, MosaicReader, Window
+from mapsr.geo import Grid, ImageReader, MosaicReader, Window
+from mapsr.geo.places import Part
 from mapsr.mapping.blend import UnitResult
 from mapsr.mapping.outputs import Channels, Output, Scores
 from mapsr.mapping.plan import MapPlan, Unit
@@ -84,6 +86,7 @@ class Raster:
         outputs: what is wanted of it.
         product: the coarse product at its place; None: it has no say.
         channels: what those of the map's scores stand for; None: a class each.
+        part: what of it is mapped; None: all.
     """
 
     name: str
@@ -92,6 +95,29 @@ class Raster:
     outputs: tuple[Output, ...]
     product: ProductLayer | None = None
     channels: Channels | None = None
+    part: Part | None = None
+
+    @property
+    def grid(self) -> Grid:
+        """Of what is written of it."""
+        whole = self.reader.grid
+        return whole if self.part is None else whole.crop(self.part.window)
+
+    @cached_property
+    def written(self) -> Sequence[Unit]:
+        """The units that own pixels of what is written."""
+        if self.part is None:
+            return self.plan.units
+        window = self.part.window
+        return tuple(unit for unit in self.plan if unit.owned.intersect(window))
+
+    @cached_property
+    def units(self) -> Sequence[Unit]:
+        """The units that are scored, in order: those of a part are scored as in the whole."""
+        if self.part is None:
+            return self.plan.units
+        near = {one.number for unit in self.written for one in self.plan.touching(unit)}
+        return tuple(self.plan[number] for number in sorted(near))
 
     @property
     def strip_mib(self) -> int:

@@ -78,7 +78,7 @@ class _Open:
         self.job = job
         self.work = WorkFolder(job.out)
         self.done = self.work.open(job.about, restart=job.restart)
-        self.waiting = len(job.raster.plan) - len(self.done)
+        self.waiting = len(job.raster.units) - len(self.done)
         self.resumed = len(self.done)
         self.error: MapsrError | None = None
         self.end: Future[None] | None = None
@@ -87,7 +87,7 @@ class _Open:
         job = self.job
         tags = {**job.tags, JOB_TAG: job.hash}
         if job.beside is not None:
-            job.beside(self.work.load(unit.number) for unit in job.raster.plan)
+            job.beside(self.work.load(unit.number) for unit in job.raster.units)
         assemble(job.raster, self.work, job.out, job.legend, tags, overwrite=job.overwrite)
         self.work.remove()
 
@@ -123,7 +123,7 @@ class _Runner:
         self._done = 0
 
     def run(self, progress: Progress, what: str) -> list[Report]:
-        total = sum(len(job.raster.plan) for job in self._jobs)
+        total = sum(len(job.raster.units) for job in self._jobs)
         try:
             with block_cache(cache_mib(job.raster.strip_mib for job in self._jobs)):
                 for _ in progress.track(self._units(), what, total):
@@ -161,12 +161,12 @@ class _Runner:
                 continue
             if one is None:
                 self._reports[number] = Report(job, fresh=False)
-                self._done += len(job.raster.plan)
+                self._done += len(job.raster.units)
                 continue
             self._open[number] = one
             self._done += len(one.done)
             self._settle(one)
-            for unit in job.raster.plan:
+            for unit in job.raster.units:
                 if unit.number not in one.done and one.error is None:
                     yield UnitTask(number, job.raster, unit)
 
@@ -190,7 +190,7 @@ class _Runner:
                 self._clear(path, one)
         if one.resumed:
             logger.warning(
-                "%s: going on, %d of %d units are done", job.out, one.resumed, len(job.raster.plan)
+                "%s: going on, %d of %d units are done", job.out, one.resumed, len(job.raster.units)
             )
         return one
 

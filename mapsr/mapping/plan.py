@@ -1,7 +1,8 @@
 """How a raster is cut into work units, and how the chips' scores are weighted."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 import numpy as np
 import torch
@@ -154,6 +155,11 @@ class MapPlan:
     def __iter__(self) -> Iterator[Unit]:
         return (self[number] for number in range(len(self)))
 
+    @property
+    def units(self) -> Sequence[Unit]:
+        """All units in order, made when they are asked for."""
+        return _Units(self)
+
     def chips(self, unit: Unit) -> list[Window]:
         """The windows of a unit's chips, row by row."""
         return [
@@ -181,6 +187,27 @@ class MapPlan:
                 if _meet(other.extent, unit.columns.owned):
                     near.append(self[row * wide + column])
         return near
+
+
+class _Units(Sequence[Unit]):
+    """The units of a plan: a raster of any size may have millions."""
+
+    def __init__(self, plan: MapPlan) -> None:
+        self._plan = plan
+
+    def __len__(self) -> int:
+        return len(self._plan)
+
+    @overload
+    def __getitem__(self, number: int) -> Unit: ...
+
+    @overload
+    def __getitem__(self, number: slice) -> Sequence[Unit]: ...
+
+    def __getitem__(self, number: int | slice) -> Unit | Sequence[Unit]:
+        if isinstance(number, slice):
+            return tuple(self._plan[one] for one in range(*number.indices(len(self))))
+        return self._plan[number]
 
 
 class PatchPlan(MapPlan):

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +11,13 @@ from numpy.typing import NDArray
 from mapsr.errors import DataError
 from mapsr.geo import Window, read_grid, read_values
 from mapsr.geo.ground import pixel_areas
-from mapsr.geo.vectors import VectorLayer
-from mapsr.geo.zones import zone_parts
 from mapsr.legends import NODATA
 from mapsr.measure.joint import HECTARE_M2, Joint
 from mapsr.measure.labels import Labels, block_count, blocks
 from mapsr.progress import Progress
+
+if TYPE_CHECKING:
+    from mapsr.geo.vectors import VectorLayer
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def measure_areas(
     product: Labels | None,
     progress: Progress,
     *,
-    zones: VectorLayer | None = None,
+    zones: "VectorLayer | None" = None,
     sureness: Sureness | None = None,
 ) -> Areas:
     """Measure a map of any size, window by window.
@@ -130,6 +132,8 @@ def measure_areas(
         areas = pixel_areas(grid, window)
         sums.joint += Joint.of(found, other, areas, classes, others)
         if zones is not None:
+            from mapsr.geo.zones import zone_parts  # seconds, which maps without zones need not
+
             for part in zone_parts(zones, grid, window, zones.columns):
                 cut = part.window.relative_to(window).slices
                 there = None if other is None else other[cut][part.inside]

@@ -7,7 +7,6 @@ from pathlib import Path
 
 from mapsr.errors import ConfigError
 from mapsr.geo import read_tags
-from mapsr.geo.zones import open_zones
 from mapsr.measure.answer import Record, areas_record
 from mapsr.measure.areas import Sureness, measure_areas
 from mapsr.measure.files import write_file, write_record
@@ -28,7 +27,11 @@ def ask_areas(settings: AreaSettings, progress: Progress) -> Record:
     path = Path(settings.map)
     labels = open_labels([path], settings.legend)
     product = product_of(settings.product, settings.product_legend, settings.crosswalk, labels)
-    zones = open_zones(settings.zones) if settings.zones else None
+    zones = None
+    if settings.zones:
+        from mapsr.geo.zones import open_zones  # seconds, which maps without zones need not
+
+        zones = open_zones(settings.zones)
     sureness = _sureness(path, settings)
     areas = measure_areas(labels, product, progress, zones=zones, sureness=sureness)
     record = {"map": str(path)} | areas_record(areas, labels, product, sureness)
@@ -63,6 +66,15 @@ def product_of(
     return onto(open_labels([Path(text)], legend), labels.legend, crosswalk)
 
 
+def confidence_beside(path: Path) -> Path | None:
+    """The confidence that lies beside a map and is of the same job; None where there is none."""
+    beside = path.with_name(f"{path.stem}_confidence{path.suffix}")
+    job = read_tags(path).get(_JOB)
+    if job is None or not beside.exists() or read_tags(beside).get(_JOB) != job:
+        return None
+    return beside
+
+
 def probable(path: Path) -> bool:
     """Whether the confidence of a map is a probability, as the map's tags say."""
     try:
@@ -75,11 +87,8 @@ def probable(path: Path) -> bool:
 def _sureness(path: Path, settings: AreaSettings) -> Sureness | None:
     if settings.confidence:
         return Sureness(Path(settings.confidence), low=settings.low)
-    beside = path.with_name(f"{path.stem}_confidence{path.suffix}")
-    job = read_tags(path).get(_JOB)
-    if job is None or not beside.exists() or read_tags(beside).get(_JOB) != job:
-        return None
-    return Sureness(beside, probable(path), settings.low)
+    beside = confidence_beside(path)
+    return None if beside is None else Sureness(beside, probable(path), settings.low)
 
 
 def _as_csv(record: Record) -> str:

@@ -23,6 +23,7 @@ from mapsr.measure.areas import Sureness, measure_areas
 from mapsr.measure.labels import Labels, open_labels
 from mapsr.methods import FittedMethod
 from mapsr.progress import Progress
+from mapsr.region.derived import derive, is_whole, require_derived
 from mapsr.region.settings import MapSettings
 from mapsr.settings import plain
 from mapsr.tracking.record import Stopwatch, peak_memory_mib, versions
@@ -47,14 +48,17 @@ def read_record(path: Path) -> Record | None:
     return record if isinstance(record, dict) and record.get("kind") == _KIND else None
 
 
-def require_room(out: Path, *, overwrite: bool) -> None:
+def require_room(out: Path, settings: MapSettings) -> None:
     """Refuse to take the place of somebody else's file, before the work.
 
     Raises:
-        ConfigError: there is a file where the record of a map would be, which is none.
+        ConfigError: there is a file where the record of a map would be, which is none; or where
+            something would be that is made of the map, which was not.
     """
     path = record_path(out)
-    if path.exists() and not overwrite and read_record(path) is None:
+    record = read_record(path)
+    require_derived(out, record, settings)
+    if path.exists() and not settings.overwrite and record is None:
         raise ConfigError(
             f"{path}, which is written beside {out}, is there already and is no record of a map: "
             "choose another out=, or set overwrite=true."
@@ -110,14 +114,20 @@ def answer(report: Report, request: MapRequest, making: Making) -> Record:
     path = record_path(report.job.out)
     found = None if report.fresh else read_record(path)
     if found is not None and found.get("job") == report.job.hash:
-        return found
+        if is_whole(found, report.job.out, making.settings):
+            return found
+        logger.info("%s is made before: %s", report.job.out, making.command)
     with making.watch("measure"):
         measured = _measured(report, request, making)
+    with making.watch("derive"):
+        sureness = _sureness(report, making.settings)
+        confidence = None if sureness is None else sureness.path
+        derived = derive(report.job, making.settings, confidence, making.progress)
     seconds = ", ".join(f"{stage} {s:.1f} s" for stage, s in making.watch.seconds.items())
     logger.info("%s is made by: %s; %s", report.job.out, making.command, seconds)
     for warning in measured["warnings"]:
         logger.warning("%s: %s", report.job.out, warning)
-    record = {"kind": _KIND} | _made(report, making) | measured
+    record = {"kind": _KIND} | _made(report, making) | measured | {"derived": derived}
     try:
         write_json(path, record)
     except OSError as error:

@@ -120,6 +120,8 @@ def _written(out: Path, settings: MapSettings) -> list[Path]:
     beside = [out.with_name(f"{out.stem}_{kind}{out.suffix}") for kind, on in kinds.items() if on]
     tables = [out.with_name(f"{out.stem}_composition.csv")] if settings.product_error else []
     tables.append(out.with_name(f"{out.stem}_record.json"))
+    tables += [out.with_name(f"{out.stem}_mmu{out.suffix}")] if settings.mmu else []
+    tables += [out.with_suffix(".gpkg")] if settings.vectors else []
     return [out, out.with_name(f"{out.name}.aux.xml"), out.with_suffix(".qml"), *beside, *tables]
 
 

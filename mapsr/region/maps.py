@@ -74,11 +74,18 @@ def map_region(settings: MapSettings, progress: Progress, command: str = "") -> 
     """
     watch = Stopwatch()
     images = find_images(settings.image, Path(settings.coarse) if settings.coarse else None)
+    if settings.place is not None and not (images.single or settings.mosaic):
+        raise ConfigError(
+            "window= and aoi= map a part of one raster, but image= may name several: name one, or "
+            "set mosaic=true."
+        )
     outs = out_paths(images, settings)  # a bad one should be known before anything is fitted
     for out in dict.fromkeys(outs.values()):
-        require_room(out, overwrite=settings.overwrite)
+        require_room(out, settings)
     if images.single and (error := images.every[0].error):
         raise error
+    if settings.place is not None and images.single and (info := images.every[0].info):
+        settings.place.on(info.grid)  # a place beside the image should be known before, too
     log = log_path(images, settings, outs)
     with logged(log):
         live: Method | None = None
@@ -152,9 +159,24 @@ def _requests(good: list[Image], settings: MapSettings, outs: dict[Path, Path]) 
         first = good[0].path
         products = tuple(dict.fromkeys(image.coarse for image in good if image.coarse))
         mosaic = tuple(infos.values())
-        return [MapRequest(first.name, mosaic, outs[first], mosaic=True, products=products)]
+        return [
+            MapRequest(
+                first.name,
+                mosaic,
+                outs[first],
+                mosaic=True,
+                products=products,
+                place=settings.place,
+            )
+        ]
     return [
-        MapRequest(one.path.name, (one.info,), outs[one.path], products=_product(one))
+        MapRequest(
+            one.path.name,
+            (one.info,),
+            outs[one.path],
+            products=_product(one),
+            place=settings.place,
+        )
         for one in good
         if one.info
     ]

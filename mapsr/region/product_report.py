@@ -52,14 +52,15 @@ def _written(job: MapJob, crosswalk: Crosswalk) -> tuple[Path, ...]:
     if table.exists() and layer.exists() and read_tags(layer).get(JOB_TAG) == job.hash:
         return layer, table
     scores = output_paths(out, job.raster.outputs)[Output(kind="scores").key]
-    grid = job.raster.reader.grid
+    grid, part = job.raster.grid, job.raster.part
+    first = (part.window.row, part.window.col) if part else (0, 0)
     total: Composition | None = None
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}") as folder:
         plain, cog = Path(folder) / "plain.tif", Path(folder) / "cog.tif"
         with window_writer(plain, grid, 1, "float32", float("nan")) as write:
             for window in tiles(grid.height, grid.width, _SIDE_PX):
                 probabilities = read_values(scores, window)  # (C, h, w)
-                classes = product.read(window)
+                classes = product.read(window.shifted(*first))
                 write(window, doubt_of(probabilities, classes, crosswalk.table)[None])
                 found = Composition.of(probabilities, classes, crosswalk.table)
                 total = found if total is None else total + found

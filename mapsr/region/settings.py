@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mapsr.errors import ConfigError, require_range
+from mapsr.geo.places import Place
 from mapsr.mapping.settings import FitAndMapSettings
+from mapsr.measure.unit import MinimumUnit
 from mapsr.methods.fitted import describe_fitted
 from mapsr.methods.parts import MethodParts, adjustable_groups, part_names
 from mapsr.settings import MISSING, Plain, aside
@@ -37,6 +39,16 @@ class MapSettings(FitAndMapSettings):
     """Also write OUT_product_error.tif, the probability that a pixel is not of the class that the
     coarse product gives it, and OUT_composition.csv, what each class of the product really holds;
     with scores=true, and a method that reads the product."""
+    window: str | None = None
+    """Map a part alone, as it is in the map of all: ROW,COLUMN,HEIGHT,WIDTH in pixels, or
+    LEFT,BOTTOM,RIGHT,TOP,CRS in coordinates of EPSG:CODE, or "map" for the image's own."""
+    aoi: str | None = None
+    """Map what lies in polygons alone, as it is in the map of all: FILE, FILE|layername=LAYER."""
+    mmu: str | None = None
+    """Also write OUT_mmu.tif, in which no patch is smaller than a minimum mapping unit: 0.25ha or
+    40px; null: none."""
+    vectors: bool = False
+    """Also write OUT.gpkg, the patches of the map (with mmu=, of that) as polygons."""
     low_confidence: float = 0.5
     """Below it a probability counts as low in the record beside a map."""
     scale: float | None = None
@@ -52,11 +64,18 @@ class MapSettings(FitAndMapSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.mmu:
+            MinimumUnit.read(self.mmu)
         require_range(self.low_confidence, "low_confidence", high=1.0)
         if self.scale is not None:
             require_range(self.scale, "scale", low=1e-6, high=1e12)
         if self.bands is not None:
             require_range(self.bands, "bands", low=1, high=_MOST_BANDS)
+
+    @property
+    def place(self) -> Place | None:
+        """What is mapped of an image; None: all."""
+        return Place(self.window, self.aoi) if self.window or self.aoi else None
 
     def check_source(self) -> None:
         """Check that there is a method, or something to fit one on.

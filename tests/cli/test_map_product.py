@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import pyogrio
 import pytest
 import rasterio
 from affine import Affine
@@ -74,7 +75,7 @@ def test_a_record_beside_the_map_says_its_areas_and_the_product_s(made, scene_fo
     low = 100 * areas[sure < 0.5].sum() / areas[labels != 255].sum()
     assert record["confidence"]["low_per_cent"] == pytest.approx(low, abs=1e-3)
     assert record["product"]["legend"] == "nlcd" and record["product"]["crosswalk"] == "paraformer"
-    assert set(record["seconds"]) == {"fit", "map", "measure", "total"}
+    assert set(record["seconds"]) == {"fit", "map", "measure", "derive", "total"}
     assert record["seconds"]["total"] >= record["seconds"]["fit"] > 0
     (image_file,) = record["inputs"]["images"]
     assert image_file["path"] == str(image(scene_folder).resolve())
@@ -108,6 +109,36 @@ def test_a_file_of_somebody_else_in_place_of_the_record_stays(made, scene_folder
     assert "is no record of a map: choose another out=" in capsys.readouterr().err
     assert other.read_text() == '{"type": "FeatureCollection"}'
     assert not (tmp_path / "map.tif").exists()
+
+
+def test_a_minimum_unit_and_polygons_lie_beside_the_map(made, scene_folder, tmp_path, capsys):
+    out, more = tmp_path / "map.tif", ("mmu=20px", "vectors=true", "confidence=true")
+    (tmp_path / "map.gpkg").write_text("somebody's")
+    assert mapped(made, scene_folder, out, *more) == 1
+    assert "map.gpkg, which is written beside" in capsys.readouterr().err
+    assert not out.exists()
+    (tmp_path / "map.gpkg").unlink()
+    assert mapped(made, scene_folder, out, "confidence=true") == 0
+    assert mapped(made, scene_folder, out, *more) == 0  # of a map that was made before
+    labels, sieved = labels_of(out), labels_of(tmp_path / "map_mmu.tif")
+    assert np.array_equal(sieved == 255, labels == 255)
+    meta, _, _, values = pyogrio.raw.read(tmp_path / "map.gpkg", read_geometry=False)
+    rows = dict(zip(meta["fields"], values, strict=True))
+    assert rows["pixels"].min() >= 20 and rows["pixels"].sum() == (sieved != 255).sum()
+    legend = load_legend("chesapeake4")
+    for index, name in enumerate(legend.names):
+        assert rows["pixels"][rows["class"] == name].sum() == (sieved == index).sum()
+    with rasterio.open(tmp_path / "map_confidence.tif") as dataset:
+        mean = np.nanmean(dataset.read(1))
+    assert np.average(rows["confidence"], weights=rows["pixels"]) == pytest.approx(mean, abs=1e-5)
+    record = json.loads((tmp_path / "map_record.json").read_text())
+    assert record["derived"]["mmu"]["patches_left"] == len(rows["pixels"])
+    assert record["derived"]["vectors"]["polygons"] == len(rows["pixels"])
+    before = (tmp_path / "map.gpkg").stat().st_mtime_ns
+    assert mapped(made, scene_folder, out, *more) == 0  # nothing is made again
+    assert (tmp_path / "map.gpkg").stat().st_mtime_ns == before
+    assert mapped(made, scene_folder, out, "mmu=5") == 1
+    assert "mmu=5 can't be read" in capsys.readouterr().err
 
 
 def test_several_times_the_product_s_area_is_said_where_the_map_is_made(

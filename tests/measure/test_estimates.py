@@ -153,3 +153,9 @@ def test_shared_points_add_up_and_none_gets_more_than_it_has(how):
         assert sum(shares) == points or how == "minimum"
         assert abs(sum(shares) - points) <= len(strata) * 20
         assert all(0 < n <= one.pixels for n, one in zip(shares, strata, strict=True))
+
+
+def test_half_of_a_stratum_leaves_half_of_the_variance():
+    half = Sample([Stratum("a", 4, 4.0)], np.zeros(2, int), np.array([0, 0]), np.array([0, 1]), 2)
+    assert half.overall().value == 0.5
+    assert half.overall().error == pytest.approx((0.5 * 0.5 / 2) ** 0.5)  # s^2 = 0.5, n = 2

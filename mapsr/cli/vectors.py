@@ -1,0 +1,39 @@
+"""`mapsr vectors`: the patches of a map as polygons."""
+
+import argparse
+import json
+
+from mapsr.cli.console import ConsoleProgress, say
+from mapsr.cli.words import read_words
+
+
+def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add the command to the command line."""
+    parser = commands.add_parser(
+        "vectors",
+        help="a map as polygons with class, area and confidence",
+        description="Write each patch of a map as a polygon of a GeoPackage, with its class, code, "
+        "pixels, hectares and mean confidence; strip by strip, without seams.",
+        epilog="examples:\n"
+        "  mapsr vectors map.tif out=map.gpkg\n"
+        "  mapsr vectors map_mmu.tif out=map.gpkg confidence=map_confidence.tif\n\n"
+        "keys: out, legend, confidence, overwrite\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("map", help="a map, or any raster of labels with legend=NAME")
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="see the examples")
+    parser.add_argument("--json", action="store_true", help="print the record, as one line of JSON")
+    parser.set_defaults(run=main)
+
+
+def main(arguments: argparse.Namespace) -> int:
+    """Write the polygons."""
+    from mapsr.measure.outlining import VectorSettings, outline_map
+
+    settings = read_words(VectorSettings, "vectors", arguments.settings, map=arguments.map)
+    record = outline_map(settings, ConsoleProgress())
+    if arguments.json:
+        say(json.dumps(record, allow_nan=False))
+    else:
+        say(f"{record['polygons']} polygons in {record['vectors']}")
+    return 0
