@@ -33,7 +33,7 @@ ROOMS = {
     "experiment": {
         *("legends", "geo", "data", "methods", "mapping", "evaluation", "report", "tracking"),
     },
-    "tables": {"geo", "data", "evaluation", "report", "tracking", "experiment"},
+    "tables": {"legends", "geo", "data", "evaluation", "report", "tracking", "experiment"},
     "region": {"legends", "geo", "data", "methods", "mapping", "evaluation"},
     "doctor": {
         *("legends", "geo", "data", "upsample", "methods", "mapping", "tracking", "region"),
