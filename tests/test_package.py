@@ -27,7 +27,7 @@ ROOMS = {
     },
     "mapping": {"legends", "geo", "data", "features", "methods"},
     "evaluation": {"legends", "geo", "data"},
-    "labelling": {"legends", "geo", "evaluation"},
+    "labelling": {"legends", "geo", "mapping", "evaluation"},
     "report": {"legends", "geo", "data", "evaluation"},
     "tracking": {"data", "evaluation"},
     "experiment": {
@@ -35,6 +35,10 @@ ROOMS = {
     },
     "tables": {"legends", "geo", "data", "evaluation", "report", "tracking", "experiment"},
     "region": {"legends", "geo", "data", "methods", "mapping", "evaluation"},
+    "rounds": {
+        *("legends", "geo", "data", "methods", "mapping", "evaluation", "labelling", "tracking"),
+        "region",
+    },
     "doctor": {
         *("legends", "geo", "data", "upsample", "methods", "mapping", "tracking", "region"),
     },
@@ -43,8 +47,8 @@ ROOMS = {
         *("mapping", "tracking"),
     },
     "cli": {
-        *("data", "labelling", "report", "tracking", "experiment", "tables", "region", "doctor"),
-        "benchmarks",
+        *("data", "labelling", "report", "tracking", "experiment", "tables", "region", "rounds"),
+        *("doctor", "benchmarks"),
     },
 }
 # beside the rooms, open to all of them

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -163,6 +164,21 @@ def column_values(layer: VectorLayer, column: str) -> frozenset[str]:
             layer.copy, sql=f'SELECT DISTINCT "{what}" FROM "{where}"', read_geometry=False
         )
     return frozenset(text for text in _as_text(values[0]) if text is not None)
+
+
+def value_counts(layer: VectorLayer, column: str) -> Counter[str]:
+    """Return how many features have each value of an attribute, as text.
+
+    Memory: the attribute of all features.
+
+    Raises:
+        RasterError: the file can't be read.
+    """
+    with _reading_vectors(layer.path):
+        _, _, _, values = pyogrio.raw.read(
+            layer.copy, layer=layer.name, columns=[column], read_geometry=False
+        )
+    return Counter(text for text in _as_text(values[0]) if text is not None)
 
 
 @contextmanager

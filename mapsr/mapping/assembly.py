@@ -75,7 +75,9 @@ def assemble(
             cog = work.path / f".{key}.tif"
             labels = output.kind == "labels"
             names = legend.names if output.kind == "scores" else (output.shown,)
-            write_cog(plain[key], cog, tags=tags, names=names, legend=legend if labels else None)
+            shown = legend if labels else None
+            how = output.overviews
+            write_cog(plain[key], cog, tags=tags, names=names, legend=shown, overviews=how)
             if labels:
                 write_sidecars(path, legend, overwrite=overwrite)
             else:

@@ -1,7 +1,7 @@
 """The scores of a unit's chips as one: finished inside, open sums where other units reach in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -33,10 +33,12 @@ class UnitResult:
     Attributes:
         inner: outputs of ``Unit.inner``; empty where that is empty.
         seams: the rest of the unit. A unit without any valid pixel has neither.
+        beside: what else is to be kept of the unit, such as counts, by name.
     """
 
     inner: Values
     seams: tuple[Seam, ...]
+    beside: Values = field(default_factory=dict)
 
 
 class UnitBlend:

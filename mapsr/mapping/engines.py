@@ -21,6 +21,11 @@ Score = Callable[[Sequence[Chip]], Scores]
 """Gives scores (B, C, h, w) by layer for chips of one size; may be called by several threads."""
 
 
+Work = Callable[["UnitTask"], UnitResult]
+"""Does a unit in some other way than by scores; raises MapsrError. It, and what it holds, can be
+called by several threads and sent to another process."""
+
+
 Build = Callable[[torch.device], Score]
 """Builds a scorer on a device; what it holds can be sent to another process."""
 
@@ -39,6 +44,14 @@ class EngineSettings(Protocol):
         Raises:
             ConfigError: what the engine needs is not here.
             MapsrError: the method can't be built.
+        """
+        ...
+
+    def open_work(self, work: Work) -> "Engine":
+        """Make an engine for units that are not scored.
+
+        Raises:
+            ConfigError: what the engine needs is not here.
         """
         ...
 
@@ -171,6 +184,14 @@ def score_batch(raster: Raster, windows: Sequence[Window], score: Score) -> Scor
     scores = {layer: values.cpu() for layer, values in score(chips).items()}
     every = torch.stack([chip.valid for chip in chips])
     return ScoredBatch(tuple(chip.window for chip in chips), every, scores)
+
+
+def outcome_of(work: Work, task: UnitTask) -> Outcome:
+    """Do a unit that is not scored."""
+    try:
+        return task, work(task)
+    except MapsrError as error:
+        return task, type(error)(str(error))  # its cause may not survive a journey
 
 
 def _chip(

@@ -17,6 +17,16 @@ Values = dict[str, NDArray[Any]]
 """Values (bands, h, w) by output."""
 
 
+_PLAIN = {
+    "labels": ("uint8", float(NODATA), "mode"),
+    "tenths": ("uint8", 0.0, "nearest"),
+    "provenance": ("uint32", 0.0, "nearest"),
+    "round": ("uint8", float(NODATA), "nearest"),
+}
+"""Kind -> type, nodata and how overviews are made, of outputs that are not float32."""
+_SHOWN = {"probability": "confidence", "tenths": "confidence"}
+
+
 @dataclass(frozen=True)
 class Output:
     """One raster that a job writes.
@@ -26,7 +36,9 @@ class Output:
         kind: "labels" (uint8 class index, 255 nodata), "confidence" (float32, the best score
             less the second best, NaN nodata), "probability" (float32, the best score, where scores
             are probabilities, NaN nodata) or "scores" (float32, a band per class, NaN for nodata
-            and for a class without a prompt).
+            and for a class without a prompt). Votes give "tenths" (uint8, that voted for the label,
+            0 nodata), "provenance" (uint32, a bit for each voter, 0 nodata) and "round" (uint8, in
+            which the pixel was decided, 255 nodata), which don't come from scores.
     """
 
     layer: str = "map"
@@ -40,17 +52,22 @@ class Output:
     @property
     def shown(self) -> str:
         """What its file and band are called after."""
-        return "confidence" if self.kind == "probability" else self.kind
+        return _SHOWN.get(self.kind, self.kind)
 
     @property
     def dtype(self) -> str:
         """NumPy's name of its values' type."""
-        return "uint8" if self.kind == "labels" else "float32"
+        return _PLAIN[self.kind][0] if self.kind in _PLAIN else "float32"
 
     @property
     def nodata(self) -> float:
         """The value of pixels without data."""
-        return NODATA if self.kind == "labels" else float("nan")
+        return _PLAIN[self.kind][1] if self.kind in _PLAIN else float("nan")
+
+    @property
+    def overviews(self) -> str:
+        """How its overviews are made: a mean of labels or bits would be of no class."""
+        return _PLAIN[self.kind][2] if self.kind in _PLAIN else "average"
 
     def bands(self, classes: int) -> int:
         """How many bands it has."""

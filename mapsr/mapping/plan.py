@@ -185,6 +185,25 @@ class MapPlan:
         return near
 
 
+class PatchPlan(MapPlan):
+    """A raster's patches as work units: no pixel is seen by two of them.
+
+    Args:
+        size: (H, W) of the raster.
+        side: of a patch in pixels; those at the right and lower edge are as large as is left.
+    """
+
+    def __init__(self, size: tuple[int, int], side: int) -> None:
+        self.size = size
+        self.settings = WindowSettings(chip=side, overlap=0, unit=side)
+        self._strips = _patch_strips(size[0], side), _patch_strips(size[1], side)
+
+
+def _patch_strips(length: int, side: int) -> list[Strip]:
+    ends = [(start, min(start + side, length)) for start in range(0, length, side)]
+    return [Strip(range(n, n + 1), span, span, span) for n, span in enumerate(ends)]
+
+
 def _meet(one: Span, other: Span) -> bool:
     return max(one[0], other[0]) < min(one[1], other[1])
 

@@ -49,6 +49,8 @@ class Task:
         progress: shows long work.
         on_step: ``on_step(step, values)`` takes the numbers of a training as they come.
         soft: name or file of the soft crosswalk beside ``coarse``.
+        start: what an earlier fit of the same method came to, for methods that train a network to
+            go on from; None: from the beginning.
     """
 
     source: SceneSource
@@ -61,6 +63,7 @@ class Task:
     progress: Progress = field(default_factory=Quiet)
     on_step: Callable[[int, Mapping[str, float]], None] = _unseen
     soft: str = "definition"
+    start: "State | None" = None
 
     @property
     def classes(self) -> tuple[str, ...]:
