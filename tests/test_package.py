@@ -15,6 +15,7 @@ ROOMS = {
     "legends": set(),
     "geo": {"legends"},
     "data": {"legends", "geo"},
+    "evaluation": {"legends", "geo", "data"},
     "features": set(),
     "networks": set(),
     "upsample": set(),
@@ -23,10 +24,10 @@ ROOMS = {
     "training": {"legends", "geo", "data", "networks"},
     "methods": {
         *("legends", "geo", "data", "features", "networks", "upsample", "prompts", "refine"),
-        "training",
+        *("training", "evaluation"),
     },
     "mapping": {"legends", "geo", "data", "features", "methods"},
-    "evaluation": {"legends", "geo", "data"},
+    "measure": {"legends", "geo", "evaluation"},
     "labelling": {"legends", "geo", "mapping", "evaluation"},
     "report": {"legends", "geo", "data", "evaluation"},
     "tracking": {"data", "evaluation"},
@@ -34,7 +35,9 @@ ROOMS = {
         *("legends", "geo", "data", "methods", "mapping", "evaluation", "report", "tracking"),
     },
     "tables": {"legends", "geo", "data", "evaluation", "report", "tracking", "experiment"},
-    "region": {"legends", "geo", "data", "methods", "mapping", "evaluation"},
+    "region": {
+        *("legends", "geo", "data", "methods", "mapping", "evaluation", "measure", "tracking"),
+    },
     "rounds": {
         *("legends", "geo", "data", "methods", "mapping", "evaluation", "labelling", "tracking"),
         "region",
@@ -47,8 +50,8 @@ ROOMS = {
         *("mapping", "tracking"),
     },
     "cli": {
-        *("data", "labelling", "report", "tracking", "experiment", "tables", "region", "rounds"),
-        *("doctor", "benchmarks"),
+        *("data", "measure", "labelling", "report", "tracking", "experiment", "tables", "region"),
+        *("rounds", "doctor", "benchmarks"),
     },
 }
 # beside the rooms, open to all of them
@@ -75,7 +78,7 @@ FOREIGN = {
     "shapely": {"geo"},
 }
 # modules of the command line that all commands may use
-SHARED = {"advice", "compose", "console", "keys", "sweep"}
+SHARED = {"advice", "compose", "console", "keys", "sweep", "tables", "words"}
 
 
 def relative(path: Path) -> str:

@@ -197,6 +197,7 @@ def register() -> None:
     load_choices()
     Plugins.instance().register(_PluginFolders)
     OmegaConf.register_new_resolver("shared", _shared, replace=True)
+    OmegaConf.register_new_resolver("by_recipe", _by_recipe, replace=True)
     store = ConfigStore.instance()
     for group, kinds in CHOICES.items():
         for kind, cls in kinds.items():
@@ -241,6 +242,11 @@ def _quoted(value: str) -> str:
     if value == "null":
         return value
     return "'{}'".format(value.replace("'", "\\'"))
+
+
+def _by_recipe(corrected: str, released: str, *, _root_: DictConfig) -> str:
+    """``${by_recipe:VALUE,OTHER}``: the other value where recipe=released."""
+    return released if _root_.get("recipe") == "released" else corrected
 
 
 def _shared(below: str, *otherwise: str | None) -> str | None:

@@ -118,7 +118,7 @@ def _join_units(
             )
         for unit in plan:
             results = [kept(near.number) for near in plan.touching(unit)]
-            values = join(plan, unit, results, raster.outputs, classes)
+            values = join(plan, unit, results, raster.outputs, classes, raster.channels)
             for key, array in (values or {}).items():
                 writers[key](unit.owned, array)
                 sums[key, unit.number] = zlib.crc32(np.ascontiguousarray(array).data)

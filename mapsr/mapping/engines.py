@@ -13,7 +13,7 @@ from mapsr.data import Chip
 from mapsr.errors import MapsrError
 from mapsr.geo import ImageReader, MosaicReader, Window
 from mapsr.mapping.blend import UnitResult
-from mapsr.mapping.outputs import Output, Scores
+from mapsr.mapping.outputs import Channels, Output, Scores
 from mapsr.mapping.plan import MapPlan, Unit
 from mapsr.mapping.products import ProductLayer
 
@@ -83,6 +83,7 @@ class Raster:
         plan: its chips and work units.
         outputs: what is wanted of it.
         product: the coarse product at its place; None: it has no say.
+        channels: what those of the map's scores stand for; None: a class each.
     """
 
     name: str
@@ -90,6 +91,7 @@ class Raster:
     plan: MapPlan
     outputs: tuple[Output, ...]
     product: ProductLayer | None = None
+    channels: Channels | None = None
 
     @property
     def strip_mib(self) -> int:

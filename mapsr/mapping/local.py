@@ -206,7 +206,8 @@ def _taken(step: _Step, failed: set[int]) -> Iterator[Outcome]:
     if batch is not None and batch.windows:
         step.blend.add(batch.windows, batch.valid, batch.scores)
     if step.last:
-        yield step.task, step.blend.result(step.task.raster.outputs)
+        raster = step.task.raster
+        yield step.task, step.blend.result(raster.outputs, raster.channels)
 
 
 def _share_heaps() -> None:

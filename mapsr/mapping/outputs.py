@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mapsr.legends import NODATA
+from mapsr.legends.outputs import best_of_class
 
 Scores = Mapping[str, Tensor]
-"""Scores by layer, (B, C, h, w) or (C, h, w): "map", and "probe" where it is asked for."""
+"""Scores by layer, (B, C, h, w) or (C, h, w): "map", and "probe" where it is asked for. Those of
+the map have more channels than classes where a raster has ``Channels``."""
 Values = dict[str, NDArray[Any]]
 """Values (bands, h, w) by output."""
 
@@ -97,8 +99,41 @@ class Output:
         return torch.where(valid, best - second, torch.nan)[None].numpy()
 
 
-def values_of(outputs: Sequence[Output], scores: Scores, valid: Tensor) -> Values:
-    """All outputs of an area, from its scores (C, h, w) by layer and its valid pixels (h, w)."""
+@dataclass(frozen=True)
+class Channels:
+    """What the channels of a map's scores stand for, where they are not the classes themselves.
+
+    Attributes:
+        table: class of each channel, 255 for none.
+        classes: C.
+    """
+
+    table: tuple[int, ...]
+    classes: int
+
+    def of(self, scores: Tensor) -> Tensor:
+        """Scores (K, h, w), blended, to those of classes: the largest of each class's channels.
+
+        Returns:
+            (C, h, w), -inf for a class without a channel: the class of the largest is that of the
+            largest channel.
+        """
+        return best_of_class(scores[None], self.table, self.classes)[0]
+
+
+def values_of(
+    outputs: Sequence[Output], scores: Scores, valid: Tensor, channels: Channels | None = None
+) -> Values:
+    """All outputs of an area.
+
+    Args:
+        outputs: what is wanted.
+        scores: (K, h, w) by layer, blended.
+        valid: (h, w) bool.
+        channels: what the channels of the map's scores stand for; None: a class each.
+    """
+    if channels is not None:
+        scores = {**scores, "map": channels.of(scores["map"])}
     return {output.key: output.of(scores[output.layer], valid) for output in outputs}
 
 

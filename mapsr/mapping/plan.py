@@ -9,20 +9,23 @@ from torch import Tensor
 
 from mapsr.geo import Window, WindowSettings, spans
 from mapsr.geo.tiling import Span
+from mapsr.mapping.centres import centre_weights
 
 
 def blend_weights(side: int, settings: WindowSettings) -> list[Tensor]:
     """Weights of each chip's pixels along one side of a raster, float32 (length,) in (0, 1].
 
     A pixel's weights rise over the overlap from a chip's edge to its inside, are nowhere zero, and
-    sum to one over the chips that see it. The weight in the plane is the product of both sides'.
+    sum to one over the chips that see it; with ``weight="even"`` they are all the same. The weight
+    in the plane is the product of both sides'.
     """
     cut = spans(side, settings)
+    reach = 1 if settings.weight == "even" else settings.overlap + 1
     raw = []
     for _, length in cut:
         place = np.arange(length)
         edge = np.minimum(place, length - 1 - place) + 1
-        raw.append(edge.clip(max=settings.overlap + 1) / (settings.overlap + 1))
+        raw.append(edge.clip(max=reach) / reach)
     total = np.zeros(side)
     for (start, length), weight in zip(cut, raw, strict=True):
         total[start : start + length] += weight
@@ -161,16 +164,11 @@ class MapPlan:
 
     def weight(self, chip: Window) -> Tensor:
         """Weights of a chip's pixels, (height, width) float32, which sum to 1 over the chips."""
-        rows, columns = (
-            weights[cut.index(span)]
-            for weights, cut, span in zip(
-                self._weights,
-                self._spans,
-                ((chip.row, chip.height), (chip.col, chip.width)),
-                strict=True,
-            )
-        )
-        return rows[:, None] * columns
+        sides = (chip.row, chip.height), (chip.col, chip.width)
+        row, column = (cut.index(side) for cut, side in zip(self._spans, sides, strict=True))
+        if self.settings.weight == "centre":
+            return centre_weights(*self._spans, (row, column), self.settings.overlap)
+        return self._weights[0][row][:, None] * self._weights[1][column]
 
     def touching(self, unit: Unit) -> list[Unit]:
         """The units whose chips see pixels that ``unit`` owns, itself included, in order."""

@@ -120,6 +120,11 @@ class NetworkMethod(Method):
         self._facts: Plain = {}
 
     @property
+    def channels(self) -> tuple[int, ...] | None:
+        """Target class of each output, where several stand for one."""
+        return self.outputs.channels if self.outputs else None
+
+    @property
     def trained_parameters(self) -> int:
         """All parameters of the network, those included that lead nowhere."""
         return sum(p.numel() for p in self.network.parameters()) if self.network else 0
@@ -165,11 +170,13 @@ class NetworkMethod(Method):
         )
         with runtime.watch("train"):
             self._facts = train_network(network, scenes, self.training, context)
+        if self.settings.labels == "truth":
+            self._facts["truth_scenes"] = [scene.name for scene in task.scenes]
         self.network, self.outputs = network, outputs
 
     @torch.no_grad()
     def score(self, chips: Sequence[Chip], layers: Sequence[str] = ("map",)) -> dict[str, Tensor]:
-        """Probabilities of the target classes; see `Outputs.scores`.
+        """Probabilities of outputs or target classes; see `Outputs.scores`.
 
         Raises:
             DataError: the method is not fitted.
@@ -177,7 +184,7 @@ class NetworkMethod(Method):
         network, outputs = self._fitted()
         image = torch.stack([chip.image for chip in chips]).to(network.mean.device)
         logits = network(image)[0]  # (B, outputs, H, W)
-        return {"map": outputs.scores(logits)}
+        return {"map": outputs.scores(logits, every=self.released)}
 
     def facts(self) -> Plain:
         """The recipe and how the training went."""
