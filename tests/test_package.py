@@ -47,7 +47,7 @@ ROOMS = {
     },
     "benchmarks": {
         *("legends", "geo", "data", "features", "upsample", "prompts", "refine", "methods"),
-        *("mapping", "tracking"),
+        *("mapping", "tracking", "labelling", "rounds"),
     },
     "cli": {
         *("data", "measure", "labelling", "report", "tracking", "experiment", "tables", "region"),
