@@ -46,7 +46,7 @@ def test_labelling_of_a_drawn_region_is_timed(tmp_path):
     assert found["1 patches"] > 0
     metrics = json.loads((tmp_path / "labels" / "metrics.json").read_text())
     assert metrics["patches"] == 1
-    assert 0 < metrics["rounds"][0]["trusted"] < 1
+    assert 0 < metrics["rounds"][0]["trusted"] <= 1
     assert bench.peak_of_labelling(settings) > 1
 
 
