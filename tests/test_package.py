@@ -34,7 +34,7 @@ ROOMS = {
     "experiment": {
         *("legends", "geo", "data", "methods", "mapping", "evaluation", "report", "tracking"),
     },
-    "tables": {"geo", "data", "evaluation", "report", "tracking", "experiment"},
+    "tables": {"legends", "geo", "data", "evaluation", "report", "tracking", "experiment"},
     "region": {
         *("legends", "geo", "data", "methods", "mapping", "evaluation", "measure", "tracking"),
     },
@@ -47,7 +47,7 @@ ROOMS = {
     },
     "benchmarks": {
         *("legends", "geo", "data", "features", "upsample", "prompts", "refine", "methods"),
-        *("mapping", "tracking"),
+        *("mapping", "tracking", "labelling", "rounds"),
     },
     "cli": {
         *("data", "measure", "labelling", "report", "tracking", "experiment", "tables", "region"),

@@ -42,6 +42,15 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "features that are known, and from cached tokens alone.",
     )
     fit.set_defaults(run=bench_fit)
+    label = names.add_parser(
+        "label",
+        help="votes: memory and linearity from 4 to 64 patches, the share of vectors",
+        description="Labels drawn regions of 4, 16 and 64 patches of 1024 x 1024 px by six "
+        "products, one of vectors: peak memory on the large one over that on the small one, "
+        "seconds a patch on one core over the sizes, the share of the time that reading and "
+        "burning vectors takes, and the vote of one patch. Takes a few minutes on two cores.",
+    )
+    label.set_defaults(run=bench_label)
 
 
 def bench_upsample(arguments: argparse.Namespace) -> int:
@@ -82,5 +91,21 @@ def bench_fit(arguments: argparse.Namespace) -> int:
     say(f"fit      {result.seconds:7.2f} s  sampling, probe, prompts")
     say(f"AnyUp    {result.upsampler_seconds:7.2f} s  operators of {result.chips} chips")
     say(f"ViT-B/14 {result.encoder_seconds:7.2f} s  one pass over them")
+    say(json.dumps(result.as_dict()))
+    return 0
+
+
+def bench_label(arguments: argparse.Namespace) -> int:
+    """Run the benchmark and print its table and its JSON line."""
+    from mapsr.benchmarks.label import Sizes
+    from mapsr.benchmarks.label import bench_label as measure
+    from mapsr.cli.compose import compose_label
+
+    result = measure(Sizes(), compose_label, ConsoleProgress())
+    for size, peak in result.peak_mib.items():
+        say(f"{size:>10}  peak {peak:6.0f} MiB")
+    for size, seconds in result.seconds_per_patch.items():
+        say(f"{size:>10}  {seconds:6.3f} s a patch, one core")
+    say(f"vote of {result.patch_px} px with {result.prompts} prompts: {result.vote_seconds:.3f} s")
     say(json.dumps(result.as_dict()))
     return 0

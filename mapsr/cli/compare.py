@@ -62,7 +62,7 @@ def main(arguments: argparse.Namespace) -> int:
         for line in lines_of(found):
             say(line)
     if out is not None:
-        for path in [*write_comparison(out, found), *_figures(out, found, settings)]:
+        for path in [*write_comparison(out, found), *_figures(out, found)]:
             note(f"written to {path}")
     return 0
 
@@ -105,41 +105,31 @@ def parse(words: Sequence[str]) -> "tuple[CompareSettings, Path | None]":
     return settings, None if out is None else Path(out)
 
 
-def _figures(out: Path, found: Mapping[str, Any], settings: "CompareSettings") -> list[Path]:
+def _figures(out: Path, found: Mapping[str, Any]) -> list[Path]:
     """Draw the composition of cities by each product, and with truth their accuracies."""
     if "cities" not in found:
         return []
     from mapsr.labelling.cities import SCORES
-    from mapsr.labelling.comparing import target_of
-    from mapsr.report.cities import box_figure, composition_figure
+    from mapsr.report.cities import box_figure, complete_shares, composition_figure
 
-    legend = target_of(settings)
-    cities = found["cities"]
+    colors, cities = found["colors"], found["cities"]
     groups = {city: one["group"] for city, one in cities["boundaries"].items()}
     written = []
     for number, (name, product) in enumerate(cities["products"].items()):
         stem = f"{number + 1}_{Path(name).name}"
         by_city = product["by_city"]
-        shares = {
-            city: _complete([one["shares"][label] for label in legend.names])
-            for city, one in by_city.items()
-        }
+        shares = complete_shares({city: one["shares"] for city, one in by_city.items()}, [*colors])
         if any(some is not None for some in shares.values()):
             written.append(out / f"composition_{stem}.png")
-            composition_figure(written[-1], shares, groups, legend)
+            composition_figure(written[-1], shares, groups, colors)
         values = {
             label: {
                 one: [v for city in by_city.values() if (v := city[key][one]) is not None]
-                for one in legend.names
+                for one in colors
             }
             for key, label in zip(SCORES, ("PA", "UA", "F1"), strict=True)
         }
         if any(some for by_class in values.values() for some in by_class.values()):
             written.append(out / f"accuracies_{stem}.png")
-            box_figure(written[-1], values, legend)
+            box_figure(written[-1], values, colors)
     return written
-
-
-def _complete(shares: Sequence[float | None]) -> list[float] | None:
-    known = [share for share in shares if share is not None]
-    return known if len(known) == len(shares) else None

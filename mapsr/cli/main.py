@@ -31,13 +31,8 @@ from mapsr.errors import MapsrError
 
 # modules with add_parser(); none of them imports torch before its command runs
 _COMMANDS = (
-<<<<<<< HEAD
-    *(run, map, label, areas, score, sample, change, compare),
-    *(table, bench, data, weights, cache, doctor, help),
-=======
     *(run, map, label, areas, score, sample, change, compare, sieve, vectors),
-    *(table, bench, data, weights, cache, doctor),
->>>>>>> h-answers
+    *(table, bench, data, weights, cache, doctor, help),
 )
 
 

@@ -22,7 +22,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         epilog="Examples: mapsr table table1_patches; mapsr table table1_patches data.root=FOLDER; "
         "mapsr table table1 data.root=FOLDER --only ny mapsr. key=value applies to all cells, "
         "those of network and training to the rows that have one; they stand before the options. "
-        "data=CHOICE moves a table to other data, overwrite=true does stale cells again.",
+        "data=CHOICE moves a table to other data, overwrite=true does stale cells again. "
+        "Those of EcoVision (ecovision4 and so on) set folders of `mapsr label` and "
+        "`mapsr compare` beside what was published: mapsr table ecovision5 runs=FOLDER,FOLDER.",
     )
     parser.add_argument("name", nargs="?", metavar="NAME", help="see --list, or path of a .yaml")
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="choices and settings")

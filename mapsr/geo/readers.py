@@ -101,6 +101,20 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
+def read_class_colors(path: Path) -> tuple[tuple[int, int, int], ...]:
+    """Return the palette of a label map, red, green and blue by code; () without one.
+
+    Raises:
+        RasterError: the file can't be read.
+    """
+    with open_raster(path) as dataset:
+        try:
+            palette = dataset.colormap(1)
+        except ValueError:  # it has none
+            return ()
+    return tuple((red, green, blue) for _, (red, green, blue, _) in sorted(palette.items()))
+
+
 class ImageReader:
     """Reads windows of an image, from any thread; see ``Pool`` for the files that are open.
 

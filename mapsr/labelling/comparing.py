@@ -157,16 +157,6 @@ def raster_source(
     return RasterSource(tuple(paths), {code: (name,) for code, name in enumerate(names)})
 
 
-def target_of(settings: CompareSettings) -> Legend:
-    """Return the legend that all are carried to.
-
-    Raises:
-        ConfigError: the registry is wrong, or has another target than ``target``.
-        LegendError: there is no such legend.
-    """
-    return _with_registry(settings)[1]
-
-
 def _with_registry(settings: CompareSettings) -> tuple[tuple[Product, ...], Legend]:
     """Products of the registry, and the legend that all are carried to."""
     registry = load_registry(settings.registry, settings.paths) if settings.registry else None

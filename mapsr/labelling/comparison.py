@@ -74,6 +74,7 @@ class Comparison:
         found: dict[str, object] = {
             "target": self.target.name,
             "classes": list(names),
+            "colors": {one.name: list(one.color) for one in self.target.classes},
             "pixels": self.pixels,
             "truth": {
                 "pixels": known,

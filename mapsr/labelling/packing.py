@@ -17,7 +17,7 @@ from mapsr.labelling.statistics import Statistics
 Arrays = dict[str, NDArray[Any]]
 _NUMBERS = ("patches", "bare_patches", "pixels", "contested")
 _PLANES = ("covered", "said", "both", "agreed", "trusted", "backed", "repaired", "skipped")
-_HITS = ("truth", "right", "wrong")
+_HITS = ("truth", "right", "wrong", "missed")
 
 
 def pack(statistics: Statistics) -> Arrays:

@@ -5,6 +5,7 @@ from mapsr.networks.efficientvit import EfficientViT, EfficientViTSettings
 from mapsr.networks.l2hnet import L2HNet, L2HNetSettings
 from mapsr.networks.network import MAP, NetworkSettings, SegmentationNetwork
 from mapsr.networks.paraformer import Paraformer, ParaformerLogits, ParaformerSettings
+from mapsr.networks.smp import SmpNetwork, SmpSettings
 from mapsr.networks.unetformer import UNetFormer, UNetFormerSettings
 
 __all__ = [
@@ -20,6 +21,8 @@ __all__ = [
     "ParaformerLogits",
     "ParaformerSettings",
     "SegmentationNetwork",
+    "SmpNetwork",
+    "SmpSettings",
     "UNetFormer",
     "UNetFormerSettings",
 ]

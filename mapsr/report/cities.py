@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from mapsr.errors import DataError
 from mapsr.files import whole_file
-from mapsr.legends import Legend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,7 +23,7 @@ def composition_figure(
     path: Path,
     shares: Mapping[str, Sequence[float] | None],
     groups: Mapping[str, str],
-    legend: Legend,
+    colors: Mapping[str, Sequence[int]],
 ) -> None:
     """Write a PNG with a stacked bar for each city, those of one group side by side.
 
@@ -32,10 +31,10 @@ def composition_figure(
 
     Args:
         path: the file to write, ending in .png.
-        shares: of each class of the legend, fractions in [0, 1], by city; what they lack to 1 is
+        shares: of each class of ``colors``, fractions in [0, 1], by city; what they lack to 1 is
             of several classes at once. None: there are none, and the city is left out.
         groups: of each city, as its region; "" for nothing.
-        legend: names and colours of the classes.
+        colors: red, green and blue, 0 to 255, by name of the class.
 
     Raises:
         DataError: no city has shares.
@@ -50,7 +49,7 @@ def composition_figure(
     figure = Figure((width, 4.2), layout="constrained")
     axes = figure.subplots()
     bottom = [0.0] * len(cities)
-    for place, (name, color) in enumerate(zip(legend.names, legend.colors, strict=True)):
+    for place, (name, color) in enumerate(colors.items()):
         heights = [100 * known[city][place] for city in cities]
         face = tuple(part / 255 for part in color)
         axes.bar(range(len(cities)), heights, 0.82, bottom=bottom, color=face, label=name)
@@ -75,7 +74,9 @@ def composition_figure(
 
 
 def box_figure(
-    path: Path, values: Mapping[str, Mapping[str, Sequence[float]]], legend: Legend
+    path: Path,
+    values: Mapping[str, Mapping[str, Sequence[float]]],
+    colors: Mapping[str, Sequence[int]],
 ) -> None:
     """Write a PNG with a panel for each measure and a box for each class, over cities.
 
@@ -84,7 +85,7 @@ def box_figure(
     Args:
         path: the file to write, ending in .png.
         values: measure -> class -> a fraction for each city that has one.
-        legend: names and colours of the classes.
+        colors: red, green and blue, 0 to 255, by name of the class.
 
     Raises:
         DataError: no class has a value.
@@ -96,17 +97,33 @@ def box_figure(
     figure = Figure((6.4, 2.4 * len(values)), layout="constrained")
     panels = figure.subplots(len(values), 1, squeeze=False, sharex=True)[:, 0]
     for axes, (measure, by_class) in zip(panels, values.items(), strict=True):
-        some = [[100 * value for value in by_class.get(name, ())] for name in legend.names]
+        some = [[100 * value for value in by_class.get(name, ())] for name in colors]
         drawn = axes.boxplot(some, patch_artist=True, medianprops={"color": "black"}, widths=0.6)
-        for box, color in zip(drawn["boxes"], legend.colors, strict=True):
+        for box, color in zip(drawn["boxes"], colors.values(), strict=True):
             box.set_facecolor(tuple(part / 255 for part in color))
         axes.set_ylabel(f"{measure} (%)")
         axes.set_ylim(-2, 102)
         axes.grid(axis="y", color="0.9", linewidth=0.6)
         axes.set_axisbelow(True)
-    places = range(1, len(legend) + 1)
-    panels[-1].set_xticks(places, legend.names, rotation=30, ha="right", fontsize=9)
+    places = range(1, len(colors) + 1)
+    panels[-1].set_xticks(places, list(colors), rotation=30, ha="right", fontsize=9)
     _save(figure, path)
+
+
+def complete_shares(
+    found: Mapping[str, Mapping[str, float | None]], names: Sequence[str]
+) -> dict[str, list[float] | None]:
+    """Return the shares of the classes by city, None for a city that lacks one.
+
+    Args:
+        found: share by name of the class, by city.
+        names: of the classes.
+    """
+    shares: dict[str, list[float] | None] = {}
+    for city, by_class in found.items():
+        known = [share for name in names if (share := by_class[name]) is not None]
+        shares[city] = known if len(known) == len(names) else None
+    return shares
 
 
 def _name_groups(axes: "Axes", groups: Sequence[str]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from mapsr.errors import require_choice
+from mapsr.tables.label_definitions import AccuracyDefinition, LabelFigureDefinition
 
 AVERAGE = "average"
 """Name of the column with the mean over all others."""
@@ -216,4 +217,6 @@ class MapsDefinition:
     notes: tuple[str, ...]
 
 
-Definition = TableDefinition | CostDefinition | MapsDefinition
+Definition = (
+    TableDefinition | CostDefinition | MapsDefinition | AccuracyDefinition | LabelFigureDefinition
+)

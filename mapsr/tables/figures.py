@@ -11,6 +11,7 @@ from mapsr.experiment.scenes import legends_of, scenes_of, source_of
 from mapsr.files import write_text
 from mapsr.geo import Grid, Window
 from mapsr.report.figures import Panel, grid_figure
+from mapsr.tables.accuracies import make_accuracies
 from mapsr.tables.cells import TableCell
 from mapsr.tables.cost import cost_column, cost_csv, cost_figure, cost_markdown, cost_points
 from mapsr.tables.definitions import (
@@ -21,6 +22,8 @@ from mapsr.tables.definitions import (
     MapsDefinition,
     TableDefinition,
 )
+from mapsr.tables.label_definitions import AccuracyDefinition, LabelFigureDefinition
+from mapsr.tables.label_figures import make_label_figure
 from mapsr.tables.loading import load_table
 from mapsr.tables.making import Gathered, Made, Request, gather, make_table
 
@@ -37,19 +40,25 @@ def make(definition: Definition, request: Request) -> Made:
     """
     if isinstance(definition, TableDefinition):
         return make_table(definition, request)
+    if isinstance(definition, AccuracyDefinition):
+        return Made(make_accuracies(definition, request.overrides, request.folder), {})
+    if isinstance(definition, LabelFigureDefinition):
+        return Made(make_label_figure(definition, request.overrides, request.folder), {})
     if isinstance(definition, CostDefinition):
         return make_cost(definition, request)
     return make_maps(definition, request)
 
 
 def tables_of(definition: Definition) -> list[TableDefinition]:
-    """The tables whose cells a definition shows.
+    """The tables whose cells a definition shows; none where it shows label runs.
 
     Raises:
         ConfigError: a table that a figure names is not there, or is wrong.
     """
     if isinstance(definition, TableDefinition):
         return [definition]
+    if isinstance(definition, AccuracyDefinition | LabelFigureDefinition):
+        return []
     if isinstance(definition, CostDefinition):
         return [load_table(definition.table)]
     return [load_table(name) for name in dict.fromkeys(one.table for one in definition.panels)]

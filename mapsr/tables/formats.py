@@ -84,18 +84,18 @@ def markdown(definition: TableDefinition, results: Results, provenance: Provenan
     ]
     rule = ["---"] * laid.words + ["--:"] * (len(heads) - laid.words)
     lines = [f"# {definition.title}", "", definition.caption, ""]
-    lines += [_pipes(heads), _pipes(rule)]
-    lines += [_pipes([_in_markdown(cell) for cell in row]) for row in laid.rows]
+    lines += [pipes(heads), pipes(rule)]
+    lines += [pipes([_in_markdown(cell) for cell in row]) for row in laid.rows]
     lines += ["", laid.legend, ""]
     lines += [f"({number}) {note}\n" for number, note in enumerate(laid.footnotes, 1)]
     lines += [f"- {note}" for note in definition.notes] + [""] * bool(definition.notes)
-    lines += ["## Runs", "", _pipes(["row", "column", "seed", "mIoU", "run"])]
-    lines.append(_pipes(["---", "---", "--:", "--:", "---"]))
+    lines += ["## Runs", "", pipes(["row", "column", "seed", "mIoU", "run"])]
+    lines.append(pipes(["---", "---", "--:", "--:", "---"]))
     for row in definition.rows:
         for column in definition.columns:
             for run in results[row.name, column.name].runs:
                 score = _in_markdown(Score(_hundredfold(run.metrics.get("miou"))))
-                lines.append(_pipes([row.name, column.name, str(run.seed), score, f"`{run.path}`"]))
+                lines.append(pipes([row.name, column.name, str(run.seed), score, f"`{run.path}`"]))
     return "\n".join([*lines, "", provenance.text, ""])
 
 
@@ -189,7 +189,8 @@ def _interval(score: Score) -> str:
     return f"[{score.interval[0]:.2f}, {score.interval[1]:.2f}]"
 
 
-def _pipes(cells: Sequence[str]) -> str:
+def pipes(cells: Sequence[str]) -> str:
+    """Return cells as a line of a table in Markdown."""
     return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
 
 

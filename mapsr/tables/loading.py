@@ -17,6 +17,12 @@ from mapsr.tables.definitions import (
     Row,
     TableDefinition,
 )
+from mapsr.tables.label_loading import (
+    ACCURACIES,
+    LABEL_FIGURE,
+    load_accuracies,
+    load_label_figure,
+)
 from mapsr.tables.sections import Section, is_number, read_section
 
 _NAME = re.compile(r"[A-Za-z0-9_]+")
@@ -37,7 +43,13 @@ _ROW = (
 _COLUMN = ("name", "label", "overrides")
 _COST = ("kind", "title", "caption", "table", "column", "cost", "notes")
 _MAPS = ("kind", "title", "caption", "panels", "scenes", "notes")
-_KINDS = {"table": _TABLE, "cost": _COST, "maps": _MAPS}
+_KINDS = {
+    "table": _TABLE,
+    "cost": _COST,
+    "maps": _MAPS,
+    "accuracies": ACCURACIES,
+    "labels": LABEL_FIGURE,
+}
 _SHOW = ("miou", "oa", "iou", "coarse")
 # The table itself sets these, a cell each its own.
 _OWN = ("name", "seed", "output", "overwrite")
@@ -87,9 +99,13 @@ def load(name: str) -> Definition:
         ConfigError: there is no such file, or it is not a definition: file and key are named.
     """
     path = definition_path(name)
-    file = read_section(path, {*_TABLE, *_COST, *_MAPS})
+    file = read_section(path, {key for keys in _KINDS.values() for key in keys})
     kind = require_choice(file.text("kind", "table"), _KINDS, f"{path}: kind")
     file = Section(file.values, file.where, _KINDS[kind])
+    if kind == "accuracies":
+        return load_accuracies(path, file)
+    if kind == "labels":
+        return load_label_figure(path, file)
     if kind == "cost":
         return _load_cost(path, file)
     return _load_maps(path, file) if kind == "maps" else _load_table(path, file)

@@ -20,6 +20,7 @@ from mapsr.weights import sha256_of
 PACKAGES = (
     "torch",
     "timm",
+    "segmentation-models-pytorch",
     "numpy",
     "scipy",
     "scikit-image",

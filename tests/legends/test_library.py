@@ -40,7 +40,8 @@ def test_target_legend():
 def test_package_names():
     assert legend_names() == (
         *("chesapeake4", "chesapeake_1m", "dynamic_world", "ecovision8", "esa_worldcover"),
-        *("esri_10m", "esri_10m_2020", "from_glc10", "glc_fcs30", "nlcd", "sinolc1"),
+        *("esri_10m", "esri_10m_2020", "from_glc10", "glc_fcs30", "nlcd"),
+        *("openearthmap", "sinolc1"),
     )
     assert crosswalk_names() == ("mapsr", "paraformer", "robinson")
 

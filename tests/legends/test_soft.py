@@ -10,7 +10,7 @@ from mapsr.legends.legend import LandClass, Legend
 from mapsr.legends.soft import SoftCrosswalk, soft_names
 
 TARGET = load_legend("chesapeake4")
-TARGETS = ("chesapeake", "ecovision")
+TARGETS = ("chesapeake", "ecovision", "openearthmap")
 PRODUCTS = [name for name in legend_names() if not name.startswith(TARGETS)]
 TABLE = """
 name: mine
