@@ -27,6 +27,7 @@ ROOMS = {
     },
     "mapping": {"legends", "geo", "data", "features", "methods"},
     "evaluation": {"legends", "geo", "data"},
+    "measure": {"legends", "geo", "evaluation"},
     "labelling": {"legends", "geo", "evaluation"},
     "report": {"legends", "geo", "data", "evaluation"},
     "tracking": {"data", "evaluation"},
@@ -34,7 +35,13 @@ ROOMS = {
         *("legends", "geo", "data", "methods", "mapping", "evaluation", "report", "tracking"),
     },
     "tables": {"geo", "data", "evaluation", "report", "tracking", "experiment"},
-    "region": {"legends", "geo", "data", "methods", "mapping", "evaluation"},
+    "region": {
+        *("legends", "geo", "data", "methods", "mapping", "evaluation", "measure", "tracking"),
+    },
+    "pages": {
+        *("legends", "geo", "data", "methods", "mapping", "evaluation", "report", "tracking"),
+        *("experiment", "region"),
+    },
     "doctor": {
         *("legends", "geo", "data", "upsample", "methods", "mapping", "tracking", "region"),
     },
@@ -42,7 +49,11 @@ ROOMS = {
         *("legends", "geo", "data", "features", "upsample", "prompts", "refine", "methods"),
         *("mapping", "tracking"),
     },
-    "cli": {"data", "tracking", "experiment", "tables", "region", "doctor", "benchmarks"},
+    "cli": {
+        *("data", "measure", "tracking", "experiment", "tables", "region", "doctor"),
+        "benchmarks",
+        "pages",
+    },
 }
 # beside the rooms, open to all of them
 OPEN = {
@@ -68,7 +79,7 @@ FOREIGN = {
     "shapely": {"geo"},
 }
 # modules of the command line that all commands may use
-SHARED = {"advice", "compose", "console", "keys", "sweep"}
+SHARED = {"advice", "compose", "console", "keys", "sweep", "tables", "words"}
 
 
 def relative(path: Path) -> str:

@@ -7,12 +7,40 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import mapsr
-from mapsr.cli import bench, cache, data, doctor, map, page, run, table, weights
+from mapsr.cli import (
+    areas,
+    bench,
+    cache,
+    change,
+    data,
+    doctor,
+    map,
+    page,
+    run,
+    sample,
+    score,
+    table,
+    weights,
+)
 from mapsr.cli.console import configure_logging, forgive_streams, note
 from mapsr.errors import MapsrError
 
 # modules with add_parser(); none of them imports torch before its command runs
-_COMMANDS = (run, map, page, table, bench, data, weights, cache, doctor)
+_COMMANDS = (
+    run,
+    map,
+    page,
+    areas,
+    score,
+    sample,
+    change,
+    table,
+    bench,
+    data,
+    weights,
+    cache,
+    doctor,
+)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -6,18 +6,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapsr.geo import Window, tiles
+from mapsr.geo.ground import EQUAL_AREA, pixel_areas
 from mapsr.legends import NODATA, Legend
 from mapsr.progress import Progress
 from mapsr.report.page import Areas, shares_of
 from mapsr.report.views import LabelLayer
 
 _SIDE_PX = 1024
+_HECTARE_M2 = 10_000.0
 
 
-def counted_areas(
+def measured_areas(
     layers: Sequence[Mapping[str, LabelLayer]], legend: Legend, progress: Progress
 ) -> Areas:
-    """Count the pixels of each class, of one scene or of several.
+    """Measure each class on the ground, in one scene or in several.
 
     Args:
         layers: of each scene the map, and perhaps product and truth, by name.
@@ -28,14 +30,17 @@ def counted_areas(
         RasterError: a file can't be read.
     """
     sources = tuple(dict.fromkeys(name for scene in layers for name in scene))
-    counts = {name: np.zeros(NODATA + 1, np.int64) for name in sources}
+    hectares = {name: np.zeros(NODATA + 1) for name in sources}
     for scene, window in progress.track(*_windows(layers)):
+        ground = pixel_areas(scene["map"].grid, window).ravel() / _HECTARE_M2
         for name, layer in scene.items():
-            counts[name] += np.bincount(layer.read(window).ravel(), minlength=NODATA + 1)
-    per_cent = {name: _shares(counts[name][: len(legend)]) for name in sources}
-    note = "Shares of the pixels with a class"
+            labels = layer.read(window).ravel()
+            hectares[name] += np.bincount(labels, ground, NODATA + 1)
+    per_cent = {name: _shares(hectares[name][: len(legend)]) for name in sources}
+    known = {name: hectares[name][: len(legend)].tolist() for name in sources}
+    note = f"Measured on the ellipsoid of WGS 84 ({EQUAL_AREA}), where there is a class"
     note += f", over {len(layers)} scenes." if len(layers) > 1 else "."
-    return Areas("Share of each class", sources, shares_of(legend, per_cent, {}), note)
+    return Areas("Area of each class", sources, shares_of(legend, per_cent, known), note)
 
 
 def _windows(
@@ -49,6 +54,6 @@ def _windows(
     return windows, "areas", len(windows)
 
 
-def _shares(counts: NDArray[np.int64]) -> list[float | None]:
-    whole = int(counts.sum())
-    return [100 * count / whole if whole else None for count in counts.tolist()]
+def _shares(hectares: NDArray[np.float64]) -> list[float | None]:
+    whole = float(hectares.sum())
+    return [100 * one / whole if whole else None for one in hectares.tolist()]

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,11 @@ from mapsr.geo.palettes import read_legend
 from mapsr.legends import Crosswalk, Legend, load_crosswalk, load_legend
 from mapsr.mapping.jobs import JOB_TAG
 from mapsr.methods.fitted import FILE, SUFFIX, FittedMethod, load_fitted
-from mapsr.pages.areas import counted_areas
+from mapsr.pages.areas import measured_areas
 from mapsr.pages.settings import PageSettings
 from mapsr.progress import Progress
 from mapsr.region import find_images
+from mapsr.region.answers import read_record, record_path
 from mapsr.report.page import Areas, Facts, Page, shares_of
 from mapsr.report.views import ImageLayer, LabelLayer, Layer, SureLayer, view_of
 
@@ -40,26 +41,27 @@ def map_page(settings: PageSettings, progress: Progress) -> Page:
         )
     grid, tags = read_grid(path), read_tags(path)
     configuration = _json(tags.get(_CONFIGURATION, "{}"))
-    record = read_answer(path)
-    labels = {"map": LabelLayer("map", path, grid, legend)}
+    record = read_record(record_path(path)) or {}
+    labels = {"map": LabelLayer("map", (path,), grid, legend)}
     layers: list[Layer] = []
     warnings = list(map(str, record.get("warnings") or ()))
-    image = settings.image or _input(record, "image")
+    image = settings.image or _own_image(record)
     if image:
         infos = _infos(image)
         scale = configuration.get("scale") or _scale(infos[0])
         layers.append(ImageLayer(infos, grid, scale))
     else:
         warnings.append("No image is shown: name it with image=FILE.")
-    product = settings.product or _input(record, "product")
-    if product:
-        crosswalk = _crosswalk(settings, path, tags, legend)
-        labels["product"] = LabelLayer("product", Path(product), grid, legend, crosswalk)
+    products = [settings.product] if settings.product else _own_products(record)
+    if products:
+        crosswalk = _crosswalk(settings, path, tags, record, legend)
+        files = tuple(map(Path, products))
+        labels["product"] = LabelLayer("product", files, grid, legend, crosswalk)
     layers += [labels[name] for name in ("product", "map") if name in labels]
     sure = _sure(path, tags, configuration)
     layers += [sure] if sure else []
     view = view_of(path.name, grid, layers, labels["map"])
-    counted = _recorded_areas(record, legend) or counted_areas([labels], legend, progress)
+    counted = _recorded_areas(record, legend, labels) or measured_areas([labels], legend, progress)
     return Page(
         title=f"Map {path.name}",
         summary=(f"{grid.height} x {grid.width} pixels, {len(legend)} classes.",),
@@ -72,23 +74,15 @@ def map_page(settings: PageSettings, progress: Progress) -> Page:
         accuracy=(),
         accuracy_note="",
         facts=_facts(path, tags, configuration, record),
-        command=_command(path, image, product, record),
+        command=_command(path, image, products, record),
         version=mapsr.__version__,
     )
 
 
-def read_answer(path: Path) -> dict[str, Any]:
-    """The record beside a map, which says its areas and inputs; nothing where there is none."""
-    file = path.with_suffix(".json")
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
-
-
-def _recorded_areas(record: Mapping[str, Any], legend: Legend) -> Areas | None:
-    """Areas as a map's record has them; None where it has none of these classes."""
+def _recorded_areas(
+    record: Mapping[str, Any], legend: Legend, labels: Mapping[str, LabelLayer]
+) -> Areas | None:
+    """Areas as a map's record has them; None where it has not those of what is shown."""
     areas = record.get("areas")
     rows = areas.get("classes", []) if isinstance(areas, dict) else []
     if not isinstance(areas, dict) or [row.get("class") for row in rows] != list(legend.names):
@@ -96,21 +90,26 @@ def _recorded_areas(record: Mapping[str, Any], legend: Legend) -> Areas | None:
     sources = {"map": ("per_cent", "hectares")}
     if any("product_per_cent" in row for row in rows):
         sources["product"] = ("product_per_cent", "product_hectares")
+    if sources.keys() != labels.keys():
+        return None
     per_cent = {name: [row.get(keys[0]) for row in rows] for name, keys in sources.items()}
     hectares = {name: [row.get(keys[1]) for row in rows] for name, keys in sources.items()}
     note = f"Measured {areas.get('measured', 'by mapsr map')}."
     return Areas("Area of each class", tuple(sources), shares_of(legend, per_cent, hectares), note)
 
 
-def _input(record: Mapping[str, Any], key: str) -> str | None:
-    """A file that the map's record names among its inputs, where it is there."""
-    inputs = record.get("inputs")
-    found = inputs.get(key) if isinstance(inputs, dict) else None
-    if isinstance(found, list):
-        found = found[0] if len(found) == 1 else None
-    if isinstance(found, dict):
-        found = found.get("path")
-    return found if isinstance(found, str) and Path(found).exists() else None
+def _own_image(record: Mapping[str, Any]) -> str | None:
+    """The image of a map as its record says it, where it is still there."""
+    made = record.get("settings") or {}
+    files = [one["path"] for one in (record.get("inputs") or {}).get("images", ())]
+    image = made.get("image") if made.get("mosaic") else next(iter(files), None)
+    return image if files and all(Path(file).exists() for file in files) else None
+
+
+def _own_products(record: Mapping[str, Any]) -> list[str]:
+    """The products of a map as its record says them, where they are still there."""
+    files = (record.get("product") or {}).get("files") or ()
+    return list(files) if all(Path(file).exists() for file in files) else []
 
 
 def _infos(image: str) -> tuple[ImageInfo, ...]:
@@ -127,7 +126,11 @@ def _scale(info: ImageInfo) -> float:
 
 
 def _crosswalk(
-    settings: PageSettings, path: Path, tags: Mapping[str, str], legend: Legend
+    settings: PageSettings,
+    path: Path,
+    tags: Mapping[str, str],
+    record: Mapping[str, Any],
+    legend: Legend,
 ) -> Crosswalk:
     """From the product's classes to the map's."""
     fitted = _fitted(path, tags)
@@ -140,7 +143,10 @@ def _crosswalk(
             f"The legend of the product of {path} is not known: name it with product_legend=NAME, "
             "such as nlcd."
         )
-    named = settings.crosswalk or tags.get("MAPSR_CROSSWALK") or "paraformer"
+    made = record.get("settings") or {}
+    # a file of one's own is known by its path alone, which only the command that fits has
+    own = None if made.get("fitted") else (made.get("legend") or {}).get("crosswalk")
+    named = settings.crosswalk or own or tags.get("MAPSR_CROSSWALK") or "paraformer"
     return load_crosswalk(named, source, legend)
 
 
@@ -187,7 +193,9 @@ def _facts(
     return (*settings, Facts("Provenance", rows))
 
 
-def _command(path: Path, image: str | None, product: str | None, record: Mapping[str, Any]) -> str:
+def _command(
+    path: Path, image: str | None, products: Sequence[str], record: Mapping[str, Any]
+) -> str:
     """The record's own command; else the one that maps the image with the fitted method beside."""
     if isinstance(record.get("command"), str):
         return str(record["command"])
@@ -197,7 +205,7 @@ def _command(path: Path, image: str | None, product: str | None, record: Mapping
     if image is None or fitted is None:
         return ""
     words = ["mapsr", "map", f"fitted={fitted}", f"image={image}", f"out={path}"]
-    words += [f"coarse={product}"] if product else []
+    words += [f"coarse={products[0]}"] if len(products) == 1 else []
     return shlex.join([*words, "overwrite=true"])
 
 

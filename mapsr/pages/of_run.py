@@ -17,7 +17,7 @@ from mapsr.experiment.settings import RunSettings
 from mapsr.geo import Grid, image_info, read_grid
 from mapsr.legends import Legends
 from mapsr.pages.accuracy import accuracy_note, accuracy_tables
-from mapsr.pages.areas import counted_areas
+from mapsr.pages.areas import measured_areas
 from mapsr.pages.settings import PageSettings
 from mapsr.plugins import load_choices
 from mapsr.progress import Progress
@@ -79,7 +79,7 @@ def run_page(settings: PageSettings, progress: Progress) -> Page:
         legend=run.legends.target,
         sure=(0.0, 1.0, "probability") if any(_sure(run, one) for one in shown) else None,
         errors=any(one.truth is not None for one in shown),
-        areas=(counted_areas(layers, run.legends.target, progress),) if layers else (),
+        areas=(measured_areas(layers, run.legends.target, progress),) if layers else (),
         accuracy=accuracy_tables(run.metrics, confusions, names, made.seed),
         accuracy_note=accuracy_note(run.metrics),
         facts=(_settings(run), _provenance(run)),
@@ -116,11 +116,13 @@ def _label_layers(run: _Run, scene: Scene) -> dict[str, LabelLayer]:
     """Map, product and truth of a scene, in the map's classes."""
     path, legends = _map(run, scene.name), run.legends
     grid = read_grid(path)
-    found = {"map": LabelLayer("map", path, grid, legends.target)}
+    found = {"map": LabelLayer("map", (path,), grid, legends.target)}
     if scene.coarse is not None:
-        found["product"] = LabelLayer("product", scene.coarse, grid, legends.target, legends.coarse)
+        found["product"] = LabelLayer(
+            "product", (scene.coarse,), grid, legends.target, legends.coarse
+        )
     if scene.truth is not None:
-        found["truth"] = LabelLayer("truth", scene.truth, grid, legends.target, legends.truth)
+        found["truth"] = LabelLayer("truth", (scene.truth,), grid, legends.target, legends.truth)
     return found
 
 

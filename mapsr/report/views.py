@@ -8,13 +8,13 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from mapsr.evaluation.judging import read_labels
 from mapsr.geo import (
     Grid,
     ImageInfo,
     ImageReader,
     MosaicReader,
     Window,
+    overlap,
     read_codes,
     read_grid,
     read_values,
@@ -203,32 +203,28 @@ class LabelLayer:
 
     Attributes:
         name: what it is called.
-        path: a raster of class indices, or of codes of a product.
+        paths: rasters of class indices, or of codes of a product; of several the first counts.
         grid: of the map.
         legend: the map's.
         crosswalk: from codes of a product; None: the raster holds class indices.
     """
 
     name: str
-    path: Path
+    paths: tuple[Path, ...]
     grid: Grid
     legend: Legend
     crosswalk: Crosswalk | None = None
 
     def thin(self, small: Grid) -> NDArray[np.uint8]:
         """Class indices on a coarser grid (h, w)."""
-        if read_grid(self.path) == self.grid:
-            values, valid = read_thinned(self.path, (small.height, small.width))
-            codes = np.where(valid, values[0], MASKED).astype(np.int32)
-        else:
-            codes = read_codes(self.path, small, small.window)
-        return self._classes(codes)
+        if len(self.paths) == 1 and read_grid(self.paths[0]) == self.grid:
+            values, valid = read_thinned(self.paths[0], (small.height, small.width))
+            return self._classes(np.where(valid, values[0], MASKED).astype(np.int32))
+        return self._classes(self._codes(small, small.window))
 
     def read(self, window: Window) -> NDArray[np.uint8]:
         """Class indices of a window of the map's grid (H, W)."""
-        if self.crosswalk is None:
-            return read_labels(self.path, self.grid, window)
-        return self._classes(read_codes(self.path, self.grid, window))
+        return self._classes(self._codes(self.grid, window))
 
     def overview(self, small: Grid) -> str:
         """Draw all of it."""
@@ -237,6 +233,13 @@ class LabelLayer:
     def part(self, window: Window) -> str:
         """Draw a window."""
         return labels_uri(self.read(window), self.legend)
+
+    def _codes(self, grid: Grid, window: Window) -> NDArray[np.int32]:
+        codes = read_codes(self.paths[0], grid, window)
+        for path in self.paths[1:]:
+            if overlap(path, grid) and (codes == MASKED).any():
+                codes = np.where(codes == MASKED, read_codes(path, grid, window), codes)
+        return codes
 
     def _classes(self, codes: NDArray[np.int32]) -> NDArray[np.uint8]:
         if self.crosswalk is None:
