@@ -79,7 +79,7 @@ FOREIGN = {
     "shapely": {"geo"},
 }
 # modules of the command line that all commands may use
-SHARED = {"advice", "compose", "console", "keys", "sweep", "tables", "words"}
+SHARED = {"advice", "compose", "console", "keys", "repeat", "sweep", "tables", "words"}
 
 
 def relative(path: Path) -> str:

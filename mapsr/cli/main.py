@@ -17,6 +17,7 @@ from mapsr.cli import (
     map,
     page,
     run,
+    runs,
     sample,
     score,
     table,
@@ -28,6 +29,7 @@ from mapsr.errors import MapsrError
 # modules with add_parser(); none of them imports torch before its command runs
 _COMMANDS = (
     run,
+    runs,
     map,
     page,
     areas,

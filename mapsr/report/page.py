@@ -11,7 +11,7 @@ from mapsr.legends import Legend
 from mapsr.report.charts import Share, bars, swatch
 from mapsr.report.encoding import ramp_color
 from mapsr.report.figures import NODATA_COLOR
-from mapsr.report.markup import document, table, tag
+from mapsr.report.markup import Child, document, table, tag
 from mapsr.report.viewer import viewer
 from mapsr.report.views import RIGHT_AND_WRONG, View
 
@@ -176,9 +176,9 @@ def _areas(areas: Sequence[Areas]) -> list[Element]:
         ]
         for source, hectares in zip(one.sources, with_ha, strict=True):
             heads += [f"{source}, ha"] * hectares + [f"{source}, %"]
-        rows = []
+        rows: list[list[Child]] = []
         for share in one.shares:
-            row = [share.name]
+            row: list[Child] = [share.name]
             for place, hectares in enumerate(with_ha):
                 row += [_number(share.hectares[place], 2)] * hectares
                 row.append(_number(share.per_cent[place], 2))
@@ -189,7 +189,7 @@ def _areas(areas: Sequence[Areas]) -> list[Element]:
 
 
 def _table(one: Table) -> Element:
-    rows = []
+    rows: list[list[Child]] = []
     for first, *rest in one.rows:
         cells = [
             tag("td", cell, class_="hit") if one.diagonal and head == first else tag("td", cell)
