@@ -54,6 +54,7 @@ ROOMS = {
         "benchmarks",
         "pages",
     },
+    "api": {"geo", "methods", "experiment", "region", "tracking", "cli"},
 }
 # beside the rooms, open to all of them
 OPEN = {
