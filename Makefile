@@ -22,8 +22,9 @@ run: install
 	$(BIN)/mapsr run output=outputs/first
 	$(BIN)/mapsr page outputs/first
 
+# One process a core up to four, each with the fixtures of its own files.
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 # Long tests: many kills and resumes of one job.
 soak: install

@@ -15,6 +15,7 @@ ROOMS = {
     "legends": set(),
     "geo": {"legends"},
     "data": {"legends", "geo"},
+    "evaluation": {"legends", "geo", "data"},
     "features": set(),
     "networks": set(),
     "upsample": set(),
@@ -23,12 +24,11 @@ ROOMS = {
     "training": {"legends", "geo", "data", "networks"},
     "methods": {
         *("legends", "geo", "data", "features", "networks", "upsample", "prompts", "refine"),
-        "training",
+        *("training", "evaluation"),
     },
     "mapping": {"legends", "geo", "data", "features", "methods"},
-    "evaluation": {"legends", "geo", "data"},
     "measure": {"legends", "geo", "evaluation"},
-    "labelling": {"legends", "geo", "evaluation"},
+    "labelling": {"legends", "geo", "mapping", "evaluation"},
     "report": {"legends", "geo", "data", "evaluation"},
     "tracking": {"data", "evaluation"},
     "experiment": {
@@ -42,6 +42,10 @@ ROOMS = {
         *("legends", "geo", "data", "methods", "mapping", "evaluation", "report", "tracking"),
         *("experiment", "region"),
     },
+    "rounds": {
+        *("legends", "geo", "data", "methods", "mapping", "evaluation", "labelling", "tracking"),
+        "region",
+    },
     "doctor": {
         *("legends", "geo", "data", "upsample", "methods", "mapping", "tracking", "region"),
     },
@@ -50,9 +54,8 @@ ROOMS = {
         *("mapping", "tracking"),
     },
     "cli": {
-        *("data", "measure", "tracking", "experiment", "tables", "region", "doctor"),
-        "benchmarks",
-        "pages",
+        *("data", "measure", "labelling", "report", "tracking", "experiment", "tables", "region"),
+        *("rounds", "doctor", "benchmarks", "pages"),
     },
     "api": {"geo", "methods", "experiment", "region", "tracking", "cli"},
 }

@@ -12,8 +12,10 @@ from mapsr.cli import (
     bench,
     cache,
     change,
+    compare,
     data,
     doctor,
+    label,
     map,
     page,
     run,
@@ -28,20 +30,8 @@ from mapsr.errors import MapsrError
 
 # modules with add_parser(); none of them imports torch before its command runs
 _COMMANDS = (
-    run,
-    runs,
-    map,
-    page,
-    areas,
-    score,
-    sample,
-    change,
-    table,
-    bench,
-    data,
-    weights,
-    cache,
-    doctor,
+    *(run, runs, map, page, label, areas, score, sample, change, compare),
+    *(table, bench, data, weights, cache, doctor),
 )
 
 

@@ -124,6 +124,8 @@ class Run:
             judgement = judge(self.source, maps, self.legends)
             pairs = {scene: (maps[scene][MAP], path) for scene, path in sure.items()}
             metrics = self.metrics(judgement, method) | self.calibration(pairs)
+            if found := method.facts().get("product_calibration"):
+                metrics["product_calibration"] = found
             self.show(judgement, maps)
         self.folder.write_record(self.record(method, runtime))
         metrics["seconds"] = {stage: round(s, 3) for stage, s in self.watch.seconds.items()}
@@ -150,6 +152,7 @@ class Run:
             progress=self.progress,
             on_step=self.mirror.step,
             soft=settings.legend.soft,
+            whole=settings.windows.last == "whole",
         )
         fitted, method = fit(settings, task, settings.windows, runtime)
         fitted = fitted.save(self.folder.path / FILE)

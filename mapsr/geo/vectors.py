@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -124,21 +125,21 @@ def touches(layer: VectorLayer, grid: Grid, window: Window, around_m: float = 0.
 
 
 def read_features(
-    layer: VectorLayer, grid: Grid, window: Window, columns: Sequence[str], around_m: float
+    layer: VectorLayer, grid: Grid, window: Window | None, columns: Sequence[str], around_m: float
 ) -> Features:
     """Read the features that can reach into a window of a grid.
 
     Args:
         layer: opened by ``open_layer``.
         grid: the master grid.
-        window: pixels (H, W) of the grid.
+        window: pixels (H, W) of the grid; None: read all features, wherever they lie.
         columns: attributes to read, all of the layer.
         around_m: metres by which features will be widened.
 
     Raises:
         RasterError: the file can't be read, or its CRS is not defined where the window lies.
     """
-    box = _seen(layer, grid, whole_blocks(window), around_m)
+    box = None if window is None else _seen(layer, grid, whole_blocks(window), around_m)
     with reading_vectors(layer.path):
         meta, ids, wkb, values = pyogrio.raw.read(
             layer.copy,
@@ -157,19 +158,19 @@ def read_features(
     return Features(kept, flat, tags, ids[good], repaired, int((~good).sum()))
 
 
-def column_values(layer: VectorLayer, column: str) -> frozenset[str]:
-    """Return all values of an attribute, as text.
+def value_counts(layer: VectorLayer, column: str) -> Counter[str]:
+    """Return how many features have each value of an attribute, as text.
+
+    Memory: the attribute of all features.
 
     Raises:
         RasterError: the file can't be read.
     """
-    # doubled quotes stand for one in the names of SQL
-    what, where = (name.replace('"', '""') for name in (column, layer.name))
     with reading_vectors(layer.path):
         _, _, _, values = pyogrio.raw.read(
-            layer.copy, sql=f'SELECT DISTINCT "{what}" FROM "{where}"', read_geometry=False
+            layer.copy, layer=layer.name, columns=[column], read_geometry=False
         )
-    return frozenset(text for text in as_text(values[0]) if text is not None)
+    return Counter(text for text in as_text(values[0]) if text is not None)
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from mapsr.changes import INPUTS
 from mapsr.geo import Grid, ImageInfo, ImageReader, MosaicReader, source_files
 from mapsr.mapping.engines import Engine, EngineSettings, Raster, Score
 from mapsr.mapping.jobs import MapJob, Report, run_jobs
-from mapsr.mapping.outputs import Output
+from mapsr.mapping.outputs import Channels, Output
 from mapsr.mapping.plan import MapPlan
 from mapsr.mapping.products import ProductLayer
 from mapsr.mapping.store import file_states
@@ -185,7 +185,8 @@ def _job(fitted: FittedMethod, request: MapRequest, options: MapOptions) -> MapJ
         "MAPSR_CONFIGURATION": json.dumps({**fitted.parts.plain(), **applied}, sort_keys=True),
         **options.tags,
     }
-    raster = Raster(request.name, reader, plan, options.outputs, product)
+    channels = Channels(fitted.channels, len(fitted.target)) if fitted.channels else None
+    raster = Raster(request.name, reader, plan, options.outputs, product, channels)
     return MapJob(
         raster, request.out, fitted.target, about, tags, options.overwrite, options.restart
     )

@@ -9,20 +9,23 @@ from torch import Tensor
 
 from mapsr.geo import Window, WindowSettings, spans
 from mapsr.geo.tiling import Span
+from mapsr.mapping.centres import centre_weights
 
 
 def blend_weights(side: int, settings: WindowSettings) -> list[Tensor]:
     """Weights of each chip's pixels along one side of a raster, float32 (length,) in (0, 1].
 
     A pixel's weights rise over the overlap from a chip's edge to its inside, are nowhere zero, and
-    sum to one over the chips that see it. The weight in the plane is the product of both sides'.
+    sum to one over the chips that see it; with ``weight="even"`` they are all the same. The weight
+    in the plane is the product of both sides'.
     """
     cut = spans(side, settings)
+    reach = 1 if settings.weight == "even" else settings.overlap + 1
     raw = []
     for _, length in cut:
         place = np.arange(length)
         edge = np.minimum(place, length - 1 - place) + 1
-        raw.append(edge.clip(max=settings.overlap + 1) / (settings.overlap + 1))
+        raw.append(edge.clip(max=reach) / reach)
     total = np.zeros(side)
     for (start, length), weight in zip(cut, raw, strict=True):
         total[start : start + length] += weight
@@ -161,16 +164,11 @@ class MapPlan:
 
     def weight(self, chip: Window) -> Tensor:
         """Weights of a chip's pixels, (height, width) float32, which sum to 1 over the chips."""
-        rows, columns = (
-            weights[cut.index(span)]
-            for weights, cut, span in zip(
-                self._weights,
-                self._spans,
-                ((chip.row, chip.height), (chip.col, chip.width)),
-                strict=True,
-            )
-        )
-        return rows[:, None] * columns
+        sides = (chip.row, chip.height), (chip.col, chip.width)
+        row, column = (cut.index(side) for cut, side in zip(self._spans, sides, strict=True))
+        if self.settings.weight == "centre":
+            return centre_weights(*self._spans, (row, column), self.settings.overlap)
+        return self._weights[0][row][:, None] * self._weights[1][column]
 
     def touching(self, unit: Unit) -> list[Unit]:
         """The units whose chips see pixels that ``unit`` owns, itself included, in order."""
@@ -183,6 +181,25 @@ class MapPlan:
                 if _meet(other.extent, unit.columns.owned):
                     near.append(self[row * wide + column])
         return near
+
+
+class PatchPlan(MapPlan):
+    """A raster's patches as work units: no pixel is seen by two of them.
+
+    Args:
+        size: (H, W) of the raster.
+        side: of a patch in pixels; those at the right and lower edge are as large as is left.
+    """
+
+    def __init__(self, size: tuple[int, int], side: int) -> None:
+        self.size = size
+        self.settings = WindowSettings(chip=side, overlap=0, unit=side)
+        self._strips = _patch_strips(size[0], side), _patch_strips(size[1], side)
+
+
+def _patch_strips(length: int, side: int) -> list[Strip]:
+    ends = [(start, min(start + side, length)) for start in range(0, length, side)]
+    return [Strip(range(n, n + 1), span, span, span) for n, span in enumerate(ends)]
 
 
 def _meet(one: Span, other: Span) -> bool:

@@ -27,7 +27,6 @@ PACKAGES = (
     "pynndescent",
     "rasterio",
     "lightning",
-    "torchmetrics",
     "hydra-core",
     "safetensors",
     "wandb",

@@ -5,13 +5,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from mapsr.errors import ConfigError, WeightsError
 from mapsr.files import whole_file
-from mapsr.training.module import NetworkTraining
+
+if TYPE_CHECKING:  # Lightning takes seconds to import
+    from mapsr.training.module import NetworkTraining
 
 FILE = "last.pt"
 _FORMAT = 1
@@ -36,7 +38,7 @@ class Checkpoint:
         """Path of the file."""
         return self.folder / FILE
 
-    def save(self, training: NetworkTraining) -> None:
+    def save(self, training: "NetworkTraining") -> None:
         """Write the state of a training in place of an older one.
 
         Raises:
@@ -86,7 +88,7 @@ class Checkpoint:
         self._compare(state["identity"])
         return state
 
-    def resume(self, training: NetworkTraining, state: Mapping[str, Any]) -> None:
+    def resume(self, training: "NetworkTraining", state: Mapping[str, Any]) -> None:
         """Restore the state of a training whose optimiser is set up.
 
         Args:
