@@ -16,9 +16,11 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
 	touch $@
 
-# The main job on drawn scenes: no network, no weights, about half a minute.
+# The main job on drawn scenes: no network, no weights, about half a minute; ends with its page,
+# which any browser opens.
 run: install
-	$(BIN)/mapsr run
+	$(BIN)/mapsr run output=outputs/first
+	$(BIN)/mapsr page outputs/first
 
 # One process a core up to four, each with the fixtures of its own files.
 test: install

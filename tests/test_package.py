@@ -38,6 +38,10 @@ ROOMS = {
     "region": {
         *("legends", "geo", "data", "methods", "mapping", "evaluation", "measure", "tracking"),
     },
+    "pages": {
+        *("legends", "geo", "data", "methods", "mapping", "evaluation", "report", "tracking"),
+        *("experiment", "region"),
+    },
     "rounds": {
         *("legends", "geo", "data", "methods", "mapping", "evaluation", "labelling", "tracking"),
         "region",
@@ -51,8 +55,9 @@ ROOMS = {
     },
     "cli": {
         *("data", "measure", "labelling", "report", "tracking", "experiment", "tables", "region"),
-        *("rounds", "doctor", "benchmarks"),
+        *("rounds", "doctor", "benchmarks", "pages"),
     },
+    "api": {"geo", "methods", "experiment", "region", "tracking", "cli"},
 }
 # beside the rooms, open to all of them
 OPEN = {
@@ -79,7 +84,7 @@ FOREIGN = {
     "shapely": {"geo"},
 }
 # modules of the command line that all commands may use
-SHARED = {"advice", "compose", "console", "keys", "sweep", "tables", "words"}
+SHARED = {"advice", "compose", "console", "keys", "repeat", "sweep", "tables", "words"}
 
 
 def relative(path: Path) -> str:

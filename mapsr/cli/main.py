@@ -18,7 +18,9 @@ from mapsr.cli import (
     help,
     label,
     map,
+    page,
     run,
+    runs,
     sample,
     score,
     sieve,
@@ -31,7 +33,7 @@ from mapsr.errors import MapsrError
 
 # modules with add_parser(); none of them imports torch before its command runs
 _COMMANDS = (
-    *(run, map, label, areas, score, sample, change, compare, sieve, vectors),
+    *(run, runs, map, page, label, areas, score, sample, change, compare, sieve, vectors),
     *(table, bench, data, weights, cache, doctor, help),
 )
 

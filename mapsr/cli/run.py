@@ -17,7 +17,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         epilog="Examples: mapsr run refine=none; mapsr run experiment=paper data=geotiff "
         "data.root=FOLDER data.image='{scene}_image.tif' data.coarse='{scene}_nlcd.tif'; "
         "mapsr run -m refine=none,paper seed=0,1 hydra/launcher=joblib hydra.launcher.n_jobs=2. "
-        "--show prints the composed configuration: every key can be overridden.",
+        "config=RUN/config.yaml repeats a run from its record, with changes where you give some "
+        "(output=FOLDER keeps both). --show prints the composed configuration: every key can be "
+        "overridden.",
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="choices and settings")
     parser.add_argument(
@@ -35,16 +37,18 @@ def main(arguments: argparse.Namespace) -> int:
         return run_sweep(arguments.overrides, show=arguments.show)
     import yaml
 
-    from mapsr.cli.compose import compose_run
+    from mapsr.cli.repeat import run_settings
     from mapsr.experiment import finished_run, run_experiment
     from mapsr.settings import plain
+    from mapsr.tracking.commands import commanded
 
-    settings = compose_run(arguments.overrides)
+    settings = run_settings(arguments.overrides)
     if arguments.show:
         say(yaml.safe_dump(plain(settings), sort_keys=False).rstrip())
         return 0
     done = finished_run(settings)
-    folder, metrics = done or run_experiment(settings, ConsoleProgress())
+    with commanded(["mapsr", "run", *arguments.overrides]):
+        folder, metrics = done or run_experiment(settings, ConsoleProgress())
     for line in report(metrics):
         say(line)
     before = " (finished before; overwrite=true runs it again)" if done else ""

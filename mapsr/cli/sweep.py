@@ -30,6 +30,7 @@ from mapsr.guard import Guard
 from mapsr.progress import Progress, Quiet
 from mapsr.settings import assembled
 from mapsr.tracking import fingerprint_hash, finished_metrics
+from mapsr.tracking.commands import commanded
 from mapsr.tracking.sweeps import State, SweepCell, SweepFolder
 
 _CONFIG = "config"
@@ -102,6 +103,8 @@ def plan_sweep(overrides: Sequence[str]) -> SweepPlan:
         ConfigError: an unknown key or choice in any cell, or one that would run a program.
         ConfigError: two cells would write into one run folder.
     """
+    if any(override.startswith("config=") for override in overrides):
+        raise ConfigError("config= repeats one run: leave it out of a sweep (-m), or leave out -m.")
     lines = [readable(override, sweep=True) for override in settled(overrides, note)]
     own = [line for line in lines if not _of_hydra(line)]
     for_hydra = _QUIET_HYDRA | dict(line.split("=", 1) for line in lines if _of_hydra(line))
@@ -141,7 +144,8 @@ def run_cell(config: DictConfig) -> None:
         metrics = None if settings.overwrite else finished_metrics(path, fingerprint)
         state: State = "done" if metrics is None else "skipped"
         if metrics is None:
-            _, metrics = run_experiment(settings, _progress(hydra.runtime.choices))
+            with commanded(["mapsr", "run", *cell.overrides]):
+                _, metrics = run_experiment(settings, _progress(hydra.runtime.choices))
         miou, oa = (_number(metrics[key]) for key in ("miou", "oa"))
         cell = dataclasses.replace(cell, state=state, miou=miou, oa=oa)
     if guard.error:

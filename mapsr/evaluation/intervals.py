@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mapsr.errors import DataError, require_range
 from mapsr.evaluation.confusion import Confusion
-from mapsr.evaluation.scores import Floats, mean_iou, overall_accuracy
+from mapsr.evaluation.scores import Floats, class_scores, mean_iou, overall_accuracy
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,47 @@ def bootstrap(
     Source: Efron and Tibshirani, An introduction to the bootstrap, 1993, section 13.3,
     doi:10.1007/978-1-4899-4541-9.
     """
+    pooled = _resampled(confusions, generator, resamples, level)
+    if pooled is None:
+        return None
+    return Intervals(
+        miou=_ends(mean_iou(pooled), level),
+        oa=_ends(overall_accuracy(pooled), level),
+        level=level,
+        resamples=resamples,
+        scenes=sum(bool(confusion.counts.any()) for confusion in confusions),
+    )
+
+
+def bootstrap_classes(
+    confusions: Sequence[Confusion],
+    generator: np.random.Generator,
+    resamples: int = 1000,
+    level: float = 0.95,
+) -> dict[str, Floats] | None:
+    """Bootstrap the scores of each class, as ``bootstrap`` does those of all.
+
+    With generators of one state both draw the same scenes.
+
+    Returns:
+        float64 (C, 2), lower and upper end, by score: iou, f1, users_accuracy, producers_accuracy;
+        NaN where a class is in the truth of no resample. None where fewer than two scenes have
+        truth.
+
+    Raises:
+        ConfigError: as ``bootstrap``.
+        DataError: likewise.
+    """
+    pooled = _resampled(confusions, generator, resamples, level)
+    if pooled is None:
+        return None
+    return {score: _known_ends(values, level) for score, values in class_scores(pooled).items()}
+
+
+def _resampled(
+    confusions: Sequence[Confusion], generator: np.random.Generator, resamples: int, level: float
+) -> NDArray[np.int64] | None:
+    """Counts of scenes drawn with replacement, (resamples, C, C + 1)."""
     require_range(resamples, "resamples", low=1)
     require_range(level, "level", high=1)
     if len({confusion.classes for confusion in confusions}) > 1:
@@ -70,14 +112,18 @@ def bootstrap(
         return None
     counts = np.stack(scenes)  # (S, C, C + 1)
     times = generator.multinomial(len(scenes), [1 / len(scenes)] * len(scenes), size=resamples)
-    pooled = np.tensordot(times, counts, axes=1)  # (resamples, C, C + 1)
-    return Intervals(
-        miou=_ends(mean_iou(pooled), level),
-        oa=_ends(overall_accuracy(pooled), level),
-        level=level,
-        resamples=resamples,
-        scenes=len(scenes),
-    )
+    pooled: NDArray[np.int64] = np.tensordot(times, counts, axes=1)
+    return pooled
+
+
+def _known_ends(values: Floats, level: float) -> Floats:
+    """Ends (C, 2) of values (resamples, C), NaN left out."""
+    ends = np.full((values.shape[1], 2), np.nan)
+    for index, column in enumerate(values.T):
+        known = column[~np.isnan(column)]
+        if known.size:
+            ends[index] = _ends(known, level)
+    return ends
 
 
 def _ends(values: Floats, level: float) -> tuple[float, float]:

@@ -57,19 +57,15 @@ class Scores:
         Raises:
             DataError: no pixel has truth.
         """
-        hits, truth, predicted = _marginals(confusion.counts)
+        truth = confusion.counts.sum(axis=-1)
         if not truth.any():
             raise DataError(
                 "nothing to score: no pixel has truth, expected at least one label other than "
                 "255; check that the truth overlaps the image and that its crosswalk names its "
                 "codes."
             )
-        present = truth > 0
         return cls(
-            iou=_ratio(hits, truth + predicted - hits, present),
-            f1=_ratio(2 * hits, truth + predicted, present),
-            users_accuracy=_ratio(hits, predicted, present & (predicted > 0)),
-            producers_accuracy=_ratio(hits, truth, present),
+            **class_scores(confusion.counts),
             miou=float(mean_iou(confusion.counts)),
             oa=float(overall_accuracy(confusion.counts)),
             pixels=int(truth.sum()),
@@ -100,6 +96,25 @@ class Scores:
             "users_accuracy": by_name(self.users_accuracy),
             "producers_accuracy": by_name(self.producers_accuracy),
         }
+
+
+def class_scores(counts: NDArray[np.int64]) -> dict[str, Floats]:
+    """Return the scores of each class by name: iou, f1, users_accuracy, producers_accuracy.
+
+    Args:
+        counts: int64 (..., C, C + 1), confusion counts.
+
+    Returns:
+        float64 (..., C) each; NaN as ``Scores`` says.
+    """
+    hits, truth, predicted = _marginals(counts)
+    present = truth > 0
+    return {
+        "iou": _ratio(hits, truth + predicted - hits, present),
+        "f1": _ratio(2 * hits, truth + predicted, present),
+        "users_accuracy": _ratio(hits, predicted, present & (predicted > 0)),
+        "producers_accuracy": _ratio(hits, truth, present),
+    }
 
 
 def mean_iou(counts: NDArray[np.int64]) -> Floats:

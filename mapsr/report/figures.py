@@ -122,7 +122,8 @@ def picture(
     if array.ndim == 2 and array.dtype == np.uint8:
         return _paint(title, array[::step, ::step].astype(np.uint8, copy=False), legend)
     if array.ndim == 3 and len(array) >= 3 and array.dtype == np.float32:
-        return _stretch(array[:3, ::step, ::step].astype(np.float32, copy=False))
+        image = array[:3, ::step, ::step].astype(np.float32, copy=False)
+        return stretched(image, middle_of(image))
     raise DataError(
         f"panel '{title}' is {array.dtype} {array.shape}, expected an image float32 (3 or more, "
         "H, W) or labels uint8 (H, W)."
@@ -142,11 +143,20 @@ def _paint(title: str, labels: NDArray[np.uint8], legend: Legend) -> NDArray[np.
     return painted
 
 
-def _stretch(image: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Stretch the middle 98 % of the values, of all bands alike so that colours stay true."""
+def middle_of(image: NDArray[np.float32]) -> tuple[float, float]:
+    """Ends of the middle 98 % of the values, of all bands alike so that colours stay true.
+
+    Args:
+        image: float32 of any shape with a pixel.
+    """
     low, high = np.quantile(image, [0.01, 0.99])
-    spread = max(high - low, 1e-3)
-    scaled = np.clip((image - low) / spread, 0, 1)
+    return float(low), float(high)
+
+
+def stretched(image: NDArray[np.float32], ends: tuple[float, float]) -> NDArray[np.uint8]:
+    """Return an image float32 (3, H, W) as colours uint8 (H, W, 3), black and white at the ends."""
+    low, high = ends
+    scaled = np.clip((image - low) / max(high - low, 1e-3), 0, 1)
     colors: NDArray[np.uint8] = np.moveaxis(np.rint(scaled * 255).astype(np.uint8), 0, -1)
     return colors
 

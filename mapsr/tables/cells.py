@@ -18,6 +18,7 @@ from mapsr.progress import Progress
 from mapsr.settings import plain
 from mapsr.tables.definitions import TableDefinition
 from mapsr.tracking import finished_metrics
+from mapsr.tracking.commands import commanded
 from mapsr.tracking.fingerprint import Fingerprint
 
 logger = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class TableCell:
         column: name of its column.
         seed: of the run.
         settings: of the run.
+        overrides: that make them.
     """
 
     table: str
@@ -51,6 +53,7 @@ class TableCell:
     column: str
     seed: int
     settings: RunSettings
+    overrides: tuple[str, ...] = ()
 
     @property
     def path(self) -> Path:
@@ -119,9 +122,12 @@ def cells_of(
                         bare = [*_bare(common), *row.overrides, *_bare(overrides), *own]
                         network = compose(bare).network is not None
                     keep = list if network else _bare
-                    made = compose([*keep(common), *row.overrides, *keep(overrides), *own])
+                    words = [*keep(common), *row.overrides, *keep(overrides), *own]
+                    made = compose(words)
                 made = made.grouped(definition.name)
-                cells.append(TableCell(definition.name, row.name, column.name, seed, made))
+                cells.append(
+                    TableCell(definition.name, row.name, column.name, seed, made, tuple(words))
+                )
     return cells
 
 
@@ -180,7 +186,8 @@ def run_cells(
                 raise found.error
             # what an unfinished run of the same settings has kept is taken up again
             settings = replace(cell.settings, overwrite=found.state == "stale")
-            run(settings, progress)
+            with commanded(["mapsr", "run", *cell.overrides]):
+                run(settings, progress)
         if guard.error is not None:
             logger.warning("cell %s failed: %s", cell.name, guard.error)
             failures[cell.name] = {"error": guard.error, "trace": guard.trace}

@@ -27,6 +27,11 @@ _LATEX = {
     **{"–": "--", "±": r"$\pm$", "†": r"$\dagger$", "×": r"$\times$", "<": "$<$", ">": "$>$"},
 }
 
+_NUMBERED = re.compile(r"^(?:Table|Figure) [0-9IVX]+[^.]*\. +")
+_PACKAGES = r"% needs \usepackage{booktabs,graphicx}"
+_FITTING = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%"
+"""Shrinks what follows to the width of the column where it is wider, and else leaves it."""
+
 
 @dataclass(frozen=True)
 class Provenance:
@@ -100,28 +105,32 @@ def markdown(definition: TableDefinition, results: Results, provenance: Provenan
 
 
 def latex(definition: TableDefinition, results: Results, provenance: Provenance) -> str:
-    r"""Return the table as LaTeX: a table environment that needs the package booktabs alone.
+    r"""Return the table as LaTeX: a table environment that is never wider than its column.
+
+    It needs the packages booktabs and graphicx, as a comment says.
 
     Intervals stand in a line below their scores. The runs are listed in comments.
     """
     laid = sheet(definition, results)
     wide = len(laid.heads) > 9
     environment = "table*" if wide else "table"
-    caption = " ".join([definition.title.rstrip(".") + ".", definition.caption, laid.legend])
-    lines = [f"% mapsr table {definition.name}: {provenance.text}", rf"\begin{{{environment}}}[t]"]
+    title = _NUMBERED.sub("", definition.title).rstrip(".")  # LaTeX numbers tables itself
+    caption = " ".join([f"{title}.", definition.caption, laid.legend])
+    lines = [f"% mapsr table {definition.name}: {provenance.text}", _PACKAGES]
+    lines.append(rf"\begin{{{environment}}}[t]")
     lines += [r"\centering", rf"\caption{{{escaped(caption)}}}"]
     lines.append(rf"\label{{tab:{definition.name}}}")
     if wide:
         lines += [r"\scriptsize", r"\setlength{\tabcolsep}{2.5pt}"]
     form = "l" * laid.words + "r" * (len(laid.heads) - laid.words)
-    lines += [rf"\begin{{tabular}}{{{form}}}", r"\toprule", *_group_lines(laid)]
+    lines += [_FITTING, rf"\begin{{tabular}}{{{form}}}", r"\toprule", *_group_lines(laid)]
     lines += [_ampersands([escaped(head) for head in laid.heads]), r"\midrule"]
     for number, row in enumerate(laid.rows):
         # a category is written once, at its first row
         if number and laid.words > 1 and row[0]:
             lines.append(r"\addlinespace")
         lines += _row_lines(row)
-    lines += [r"\bottomrule", r"\end{tabular}"]
+    lines += [r"\bottomrule", r"\end{tabular}}"]
     notes = [f"({number}) {note}" for number, note in enumerate(laid.footnotes, 1)]
     for note in [*notes, *definition.notes]:
         lines += ["", rf"\smallskip{{\footnotesize {escaped(note)}\par}}"]

@@ -1,6 +1,5 @@
 """Make a table: run the cells that are missing, gather all of them, and write every format."""
 
-import csv
 import json
 import logging
 from collections.abc import Mapping, Sequence
@@ -11,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from mapsr.errors import ConfigError, DataError, near_match
-from mapsr.evaluation import Confusion
 from mapsr.evaluation.differences import Difference, bootstrap_difference
 from mapsr.experiment.run import run_experiment
 from mapsr.files import write_json, write_text
@@ -32,6 +30,7 @@ from mapsr.tables.cells import (
 from mapsr.tables.definitions import AVERAGE, TableDefinition
 from mapsr.tables.formats import Provenance, csv_text, latex, markdown
 from mapsr.tables.results import Entry, Run, average_of, entry_of
+from mapsr.tracking.finished import read_confusion
 
 logger = logging.getLogger(__name__)
 
@@ -156,30 +155,6 @@ def for_data(definition: TableDefinition, overrides: Sequence[str]) -> TableDefi
     """The table on the data that overrides choose, if they do."""
     choices = [one.partition("=")[2] for one in overrides if one.startswith("data=")]
     return definition.on_other_data(choices[-1]) if choices else definition
-
-
-def read_confusion(path: Path) -> dict[str, Confusion]:
-    """Read the confusion.csv of a run folder: scene name -> its matrix.
-
-    Raises:
-        DataError: there is none, or it is damaged.
-    """
-    file = path / "confusion.csv"
-    try:
-        with file.open(newline="", encoding="utf-8") as stream:
-            lines = [
-                (one["scene"], one["truth"], one["predicted"], int(one["pixels"]))
-                for one in csv.DictReader(stream)
-            ]
-        truths = list(dict.fromkeys(truth for _, truth, _, _ in lines))
-        places = {name: number for number, name in enumerate([*truths, "nodata"])}
-        matrices: dict[str, Confusion] = {}
-        for scene, truth, predicted, pixels in lines:
-            matrix = matrices.setdefault(scene, Confusion.zeros(len(truths)))
-            matrix.counts[places[truth], places[predicted]] = pixels
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise DataError(f"'{file}' can't be read as confusion counts ({error}).") from error
-    return matrices
 
 
 def _check_only(definition: TableDefinition, only: Sequence[str]) -> None:

@@ -14,6 +14,7 @@ from importlib import metadata
 from pathlib import Path
 
 import mapsr
+from mapsr.tracking.commands import own_command
 from mapsr.weights import sha256_of
 
 # the packages whose version can change a result
@@ -92,13 +93,14 @@ def collect_record(
         seeds: what each seed is for -> the seed.
         weights: name and sha256 of each file of weights that was loaded.
         inputs: the files that were read; each is hashed in full.
-        command: the command line; this process's by default.
+        command: the command line; that of the run by default, see ``commanded``.
 
     Raises:
         OSError: an input can't be read any more.
     """
     return {
-        "command": shlex.join(sys.argv if command is None else command),
+        "command": shlex.join(own_command() if command is None else command),
+        "directory": str(Path.cwd()),
         "started": watch.started.isoformat(timespec="seconds"),
         "seconds": {stage: round(value, 3) for stage, value in watch.seconds.items()},
         "versions": versions(),

@@ -45,9 +45,9 @@ def test_without_a_terminal_a_long_loop_speaks_up_now_and_then(capsys, monkeypat
         now[0] += 4
     assert capsys.readouterr().err.splitlines() == [
         "encode: 0/10",
-        "encode: 3/10",
-        "encode: 6/10",
-        "encode: 9/10",
+        "encode: 3/10, about 28 s left",
+        "encode: 6/10, about 16 s left",
+        "encode: 9/10, about 4 s left",
         "encode: 10/10 in 40.0 s",
     ]
 

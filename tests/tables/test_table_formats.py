@@ -111,6 +111,7 @@ mapsr 0.1.0; data: chesapeake of de in /data; chesapeake of ny in /data.
 
 LATEX = r"""% mapsr table plain: mapsr 0.1.0; data: chesapeake of de in /data; ¶
 chesapeake of ny in /data.
+% needs \usepackage{booktabs,graphicx}
 \begin{table}[t]
 \centering
 \caption{Wide. Two states. Scores are percentages, means over the seeds. $\pm$ is the sample ¶
@@ -118,6 +119,7 @@ standard deviation of mIoU over seeds (none with one seed); {[}low, high] is the
 interval of mIoU over the scored scenes, of the run with the first seed. -- stands where there is ¶
 no result.}
 \label{tab:plain}
+\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%
 \begin{tabular}{lrrrrrr}
 \toprule
 \multicolumn{1}{c}{} & \multicolumn{1}{c}{Parameters (M)} & \multicolumn{5}{c}{Scores (\%)} \\
@@ -129,7 +131,7 @@ K-means \& voting & 0 & 30.00 & 80.00 & 25.00 & -- & 30.00 \\
 Ours$\dagger$ & 0.003 & 61.00 $\pm$ 1.41 & 80.00 & 25.00 & -- & 30.00 \\
  &  & [50.00, 70.00] &  &  &  &  \\
 \bottomrule
-\end{tabular}
+\end{tabular}}
 \end{table}
 % kmeans, seed 0: runs/kmeans-s0
 % ours, seed 0: runs/ours-s0
@@ -168,7 +170,7 @@ def test_csv_is_what_was_written_by_hand():
 def test_a_wide_latex_table_is_whole():
     text = latex(WIDE, wide_results(), PROVENANCE)
     lines = text.splitlines()
-    assert lines[1] == r"\begin{table}[t]"
+    assert lines[2] == r"\begin{table}[t]"
     wider = replace(WIDE, columns=(*WIDE.columns, Column("md", "Maryland", ())), reference="ours")
     results = wide_results() | {(row, "md"): Entry() for row in ("kmeans", "ours")}
     for found, environment in ((text, "table"), (latex(wider, results, PROVENANCE), "table*")):
@@ -188,6 +190,14 @@ def test_a_wide_latex_table_is_whole():
             assert not row.startswith(("[", "*"))
         # a new category stands apart
         assert code.count(r"\addlinespace") == 1
+
+
+def test_a_latex_caption_has_one_number():
+    for title in ("Table I. Trained parameters", "Table II on patches. Trained parameters"):
+        text = latex(replace(PLAIN, title=title), plain_results(), PROVENANCE)
+        assert r"\caption{Trained parameters. " in text
+    text = latex(replace(PLAIN, title="Tables of the house"), plain_results(), PROVENANCE)
+    assert r"\caption{Tables of the house. " in text
 
 
 def test_signs_of_latex_are_escaped():

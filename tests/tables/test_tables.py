@@ -14,7 +14,8 @@ from mapsr.errors import ConfigError, DataError
 from mapsr.networks import L2HNetSettings
 from mapsr.tables import cells
 from mapsr.tables.definitions import AVERAGE, Column, Row, TableDefinition
-from mapsr.tables.making import Request, make_table, plan, read_confusion
+from mapsr.tables.making import Request, make_table, plan
+from mapsr.tracking.finished import read_confusion
 
 TABLE = TableDefinition(
     name="small",
