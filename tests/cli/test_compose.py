@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mapsr.cli.compose import compose_map, compose_run
+from mapsr.cli.compose import compose_label, compose_map, compose_run
 from mapsr.errors import ConfigError, FittedError
 from mapsr.experiment import RunSettings
 from mapsr.geo import WindowSettings
@@ -71,8 +71,9 @@ def _same(value, written):
 @pytest.mark.parametrize("name", EXPERIMENTS)
 def test_each_experiment_composes(name, monkeypatch, tmp_path):
     monkeypatch.setenv("MAPSR_SHARED", str(tmp_path))
-    settings = compose_run([f"experiment={name}"])
-    assert isinstance(settings, RunSettings)
+    labels = name.startswith("iel_")
+    settings = (compose_label if labels else compose_run)([f"experiment={name}"])
+    assert isinstance(settings, RunSettings) != labels
     assert "experiment" not in plain(settings)
     if name.startswith("patches"):
         assert settings.data.root == f"{tmp_path}/data/chesapeake_wv"
