@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from mapsr.labelling.statistics import Statistics
 Arrays = dict[str, NDArray[Any]]
 _NUMBERS = ("patches", "bare_patches", "pixels", "contested")
 _PLANES = ("covered", "said", "both", "agreed", "trusted", "backed", "repaired", "skipped")
-_HITS = ("truth", "right", "wrong", "missed")
+_HITS = tuple(field.name for field in fields(ProductHits))
 
 
 def pack(statistics: Statistics) -> Arrays:

@@ -109,8 +109,8 @@ class SmpNetwork(SegmentationNetwork):
             WeightsError: a key or a shape does not belong to this encoder.
         """
         body = self.encoder
-        while isinstance(getattr(body, "model", None), nn.Module):
-            body = body.model  # timm's model, below what gives its features
+        while isinstance(inner := getattr(body, "model", None), nn.Module):
+            body = inner  # timm's model, below what gives its features
         own = body.state_dict()
         ours = {_own_name(key, own): value for key, value in state.items()}
         for key, value in ours.items():

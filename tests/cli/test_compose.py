@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from mapsr.cli.compose import compose_map, compose_run
+from mapsr.cli.compose import compose_label, compose_map, compose_run
 from mapsr.errors import ConfigError, FittedError
 from mapsr.experiment import RunSettings
 from mapsr.geo import WindowSettings
@@ -84,8 +84,9 @@ def test_each_experiment_composes(monkeypatch, tmp_path):
 
 
 def check_experiment(name, tmp_path):
-    settings = compose_run([f"experiment={name}"])
-    assert isinstance(settings, RunSettings)
+    labels = name.startswith("iel_")
+    settings = (compose_label if labels else compose_run)([f"experiment={name}"])
+    assert isinstance(settings, RunSettings) != labels
     assert "experiment" not in plain(settings)
     if name.startswith("patches"):
         assert settings.data.root == f"{tmp_path}/data/chesapeake_wv"
@@ -279,7 +280,7 @@ def test_text_that_looks_like_a_number_stays_text(text):
         ),
         (
             ["experiment=patchs"],
-            r"^experiment=patchs: expected one of .*, paper, .*mean 'patches'\?$",
+            r"^experiment=patchs: expected one of .*paper, .*mean 'patches'\?$",
         ),
         (
             ["refine.segments=many"],
