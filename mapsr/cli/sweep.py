@@ -22,7 +22,7 @@ from omegaconf import DictConfig
 
 from mapsr.cli.advice import helpful
 from mapsr.cli.compose import plain, readable, register, session
-from mapsr.cli.console import ConsoleProgress, configure_logging, note, say
+from mapsr.cli.console import ConsoleProgress, complain, configure_logging, note, say
 from mapsr.cli.keys import settled
 from mapsr.errors import ConfigError
 from mapsr.experiment import RunSettings
@@ -90,7 +90,7 @@ def run_sweep(overrides: Sequence[str], *, show: bool = False) -> int:
                     say(line)
                 say(f"sweep in {folder.path}")
     if guard.error:
-        note(f"error: the launcher stopped, jobs that it began may still run: {guard.error}")
+        complain(f"the launcher stopped, jobs that it began may still run: {guard.error}")
     whole = all(cell.state in ("done", "skipped") for cell in folder.cells())
     return 0 if whole and not guard.error else 1
 

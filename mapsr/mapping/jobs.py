@@ -22,6 +22,11 @@ JOB_TAG = "MAPSR_JOB"
 """Tag of a map with the hash of all that it depends on."""
 
 
+def is_map(path: Path) -> bool:
+    """Tell whether a raster is what a job of mapsr wrote, rather than an image."""
+    return JOB_TAG in read_tags(path)
+
+
 @dataclass(frozen=True)
 class MapJob:
     """A raster and the files that come of it.

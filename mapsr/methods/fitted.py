@@ -16,6 +16,7 @@ from mapsr.legends import LandClass, Legend
 from mapsr.methods.earlier import upgraded
 from mapsr.methods.method import ImageFacts, Method, State, Task
 from mapsr.methods.parts import MethodParts, Runtime
+from mapsr.paths import is_there
 from mapsr.plugins import load_choices
 from mapsr.settings import Plain, chosen, plain
 from mapsr.weights import sha256_of
@@ -127,9 +128,9 @@ def find_fitted(path: Path) -> Path:
     Raises:
         FittedError: there is none, or a folder holds several.
     """
-    if path.is_file():
+    if is_there(path) and path.is_file():
         return path
-    if path.is_dir():
+    if is_there(path) and path.is_dir():
         if (path / FILE).is_file():
             return path / FILE
         beside = sorted(path.glob(f"*{SUFFIX}"))
@@ -149,11 +150,11 @@ def find_fitted(path: Path) -> Path:
         )
     # as files of prompts were called before
     renamed = path.with_name(path.name.replace("prompts.safetensors", FILE))
-    if renamed != path and renamed.is_file():
+    if renamed != path and is_there(renamed) and renamed.is_file():
         return renamed
     raise FittedError(
-        f"There is no file or folder {path}: give the folder of a finished run or of maps, or a "
-        f"file such as {FILE}."
+        f"There is no file or folder {str(path)[:300]}: give the folder of a finished run or of "
+        f"maps, or a file such as {FILE}."
     )
 
 

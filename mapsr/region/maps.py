@@ -16,6 +16,7 @@ from mapsr.mapping import (
 )
 from mapsr.methods import FittedMethod, Method, MethodParts, find_fitted, load_fitted
 from mapsr.methods.fitted import FILE, SUFFIX
+from mapsr.paths import local_path
 from mapsr.progress import Progress
 from mapsr.region.checks import out_paths, usable
 from mapsr.region.fit import fit_region
@@ -67,13 +68,13 @@ def map_region(settings: MapSettings, progress: Progress) -> Region:
         ConfigError: an output can't be.
         MapsrError: nothing can be mapped, for whatever reason.
     """
-    images = find_images(settings.image, Path(settings.coarse) if settings.coarse else None)
+    images = find_images(settings.image, settings.coarse, settings.out)
     outs = out_paths(images, settings)  # a bad one should be known before anything is fitted
     if images.single and (error := images.every[0].error):
         raise error
     live: Method | None = None
     if settings.fitted:
-        path, fresh = find_fitted(Path(settings.fitted)), False
+        path, fresh = find_fitted(local_path(settings.fitted, "fitted")), False
         fitted = given_method(settings)
         _check_report(settings, fitted.parts)
         images = usable(images, settings, fitted.image)
@@ -92,7 +93,7 @@ def given_method(settings: MapSettings) -> FittedMethod:
     Raises:
         FittedError: it can't be loaded.
     """
-    fitted = load_fitted(Path(str(settings.fitted)))
+    fitted = load_fitted(local_path(str(settings.fitted), "fitted"))
     parts = {name: getattr(settings, name) for name in fitted.parts.method.adjustable}
     return fitted.adjusted(parts, settings.windows)
 

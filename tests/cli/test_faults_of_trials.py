@@ -159,3 +159,96 @@ def test_a_sweep_that_can_not_be_read_is_a_sentence(capsys, override):
     # the second became two cells, range(0 and 2
     assert main(["run", "-m", "--show", override]) == 1
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_a_foreign_proj_db_is_named_and_doctor_finds_it(monkeypatch, image, tmp_path, capsys):
+    # it was a CRSError with a trace at import, and doctor said that all is well
+    from rasterio.errors import CRSError
+
+    from mapsr.doctor.machine import projections
+    from mapsr.geo import projections as proj
+
+    class Foreign:
+        @staticmethod
+        def from_epsg(code):
+            raise CRSError("The EPSG code is unknown. It comes from another PROJ installation.")
+
+    assert projections().remedy is None
+    monkeypatch.setattr(proj, "CRS", Foreign)
+    monkeypatch.setenv("PROJ_LIB", str(tmp_path))
+    assert main(["map", f"image={image}", "coarse=x.tif", f"out={tmp_path / 'm.tif'}"]) == 1
+    told = f"in PROJ_LIB={tmp_path}, which is of another installation"
+    assert told in capsys.readouterr().err
+    assert "unset PROJ_LIB" in projections().remedy
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("key", ["image", "coarse", "out", "fitted"])
+def test_a_path_that_can_not_be_was_a_trace(image, tmp_path, monkeypatch, capsys, key):
+    monkeypatch.chdir(tmp_path)
+    loop = tmp_path / "loop.tif"
+    loop.symlink_to(loop)
+    given = {"image": image, "coarse": image, "out": "m.tif"}
+    given = {"image": image, "out": "m.tif"} if key == "fitted" else given
+    for value in ("x" * 300, "x" * 5000, "a\0b", loop, "s3://bucket/x.tif", "/vsicurl/http://x/y"):
+        words = [f"{name}={path}" for name, path in (given | {key: value}).items()]
+        assert main(["map", *words]) == 1
+        err = capsys.readouterr().err
+        assert err.startswith("error: ") and "does not expect" not in err and err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [loop]
+
+
+def test_maps_of_an_earlier_job_are_not_images_of_the_next(run, image, tmp_path, capsys):
+    # image=d/**/*.tif out=d/maps failed when it was repeated: its own maps matched
+    tiles, out = tmp_path / "d", tmp_path / "d" / "maps"
+    tiles.mkdir()
+    for name in ("a.tif", "._a.tif", ".b.tif-0.partial.tif"):
+        shutil.copy(image, tiles / name)
+    for _ in range(2):
+        assert mapped(run, tiles / "**" / "*.tif", out, "confidence=true") == 0
+        assert sorted(p.name for p in out.glob("*.tif")) == ["a.tif", "a_confidence.tif"]
+    assert "made before" in capsys.readouterr().out
+    assert mapped(run, tiles / "*.tif", tiles / "all.tif", "mosaic=true") == 0
+    assert mapped(run, tiles / "*.tif", tiles / "all.tif", "mosaic=true") == 0
+
+
+def test_the_users_folder_and_folders_as_images_are_understood(run, image, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert mapped(run, image, "~/x.tif") == 0
+    assert (tmp_path / "x.tif").is_file()
+
+
+def test_a_folder_or_a_pattern_where_a_file_is_expected_says_what_to_write(image, capsys, tmp_path):
+    out = f"out={tmp_path / 'm.tif'}"
+    assert main(["map", f"image={image.parent}", "coarse=x.tif", out]) == 1
+    assert "several are named by a pattern, such as" in capsys.readouterr().err
+    assert main(["map", f"image={image}", "coarse=nlcd_*.tif", out]) == 1
+    assert "gdalbuildvrt product.vrt nlcd_*.tif" in capsys.readouterr().err
+
+
+def test_names_of_others_do_not_steer_the_terminal(image, tmp_path, capsys):
+    assert main(["map", f"image={tmp_path}/a\x1b[31m\nb.tif", "coarse=x.tif", "out=m.tif"]) == 1
+    err = capsys.readouterr().err
+    assert "\x1b" not in err and r"\x1b[31m\n" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("raised", "message"),
+    [
+        (OSError(28, "x", "/data/map.tif"), "/data/map.tif can't be read or written: the system"),
+        (OSError(28, "x"), "'No space left on device' (ENOSPC); make room on the disk."),
+        (MemoryError(), "There is not enough memory (the system gave none)"),
+        (RecursionError("deep"), "nested too deep"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"), "is not text in UTF-8"),
+    ],
+)
+def test_what_no_guard_met_is_a_sentence_at_the_door(monkeypatch, capsys, raised, message):
+    from mapsr.cli import run as command
+
+    def broken(arguments):
+        raise raised
+
+    monkeypatch.setattr(command, "main", broken)
+    assert main(["run"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and message in err and err.count("\n") == 1
