@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: install run test soak check format lock picture clean
+.PHONY: install run test soak fuzz check format lock picture clean
 
 install: $(READY)
 
@@ -26,6 +26,12 @@ test: install
 # Long tests: many kills and resumes of one job.
 soak: install
 	$(BIN)/python -m pytest -m soak
+
+# Damaged input of every kind, for so many minutes; SEED=N draws others.
+MINUTES ?= 10
+SEED ?= 0
+fuzz: install
+	$(BIN)/python tests/soak/fuzz.py --minutes $(MINUTES) --seed $(SEED)
 
 check: install
 	$(BIN)/ruff check .

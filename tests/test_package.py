@@ -52,6 +52,7 @@ OPEN = {
         "plugins",
         "progress",
         "published",
+        "quoting",
         "quiet",
         "settings",
         "strict_yaml",

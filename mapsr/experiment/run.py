@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mapsr.data import Scene, Scenes, SceneSource
-from mapsr.errors import RasterError
+from mapsr.errors import DataError, RasterError
 from mapsr.evaluation.judging import (
     COARSE,
     MAP,
@@ -64,7 +64,9 @@ def run_experiment(settings: RunSettings, progress: Progress) -> tuple[Path, Met
             scenes = scenes_of(settings, folder.path / "scenes", found)
             source = source_of(settings, legends)
             check_scenes(source, scenes)
-        run = Run(settings, folder, watch, mirror, progress, legends, scenes, source)
+        run = Run(
+            settings, folder, watch, mirror, progress, legends, scenes, source, found, fingerprint
+        )
         return folder.path, run.results()
 
 
@@ -113,6 +115,8 @@ class Run:
     legends: Legends
     scenes: Scenes
     source: SceneSource
+    found: Scenes | None
+    fingerprint: Mapping[str, object]
 
     def results(self) -> Metrics:
         """Fit, map, judge and record; return what stands in metrics.json."""
@@ -130,9 +134,22 @@ class Run:
         self.mirror.metrics(metrics)
         for picture in sorted(self.folder.figures.glob("*.png")):
             self.mirror.picture(picture.stem, picture)
+        self.require_same_inputs()
         logger.info("mIoU %s, OA %s", metrics["miou"], metrics["oa"])
         self.folder.write_metrics(metrics)
         return metrics
+
+    def require_same_inputs(self) -> None:
+        """Refuse results of files that changed on the way: part of them would be of others.
+
+        Raises:
+            DataError: a file changed.
+        """
+        if self.found and self.settings.fingerprint(self.found) != self.fingerprint:
+            raise DataError(
+                "Images, labels or files of the settings changed while the run was under way, so "
+                "that its results would be of both: run it again."
+            )
 
     def fitted(self, runtime: Runtime) -> tuple[FittedMethod, Method]:
         """Fit the method and keep what was fitted."""

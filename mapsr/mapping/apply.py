@@ -13,7 +13,7 @@ import mapsr
 from mapsr.changes import INPUTS
 from mapsr.geo import Grid, ImageInfo, ImageReader, MosaicReader, source_files
 from mapsr.mapping.engines import Engine, EngineSettings, Raster, Score
-from mapsr.mapping.jobs import MapJob, Report, run_jobs
+from mapsr.mapping.jobs import PRODUCTS, MapJob, Report, run_jobs
 from mapsr.mapping.outputs import Output
 from mapsr.mapping.plan import MapPlan
 from mapsr.mapping.products import ProductLayer
@@ -176,7 +176,7 @@ def _job(fitted: FittedMethod, request: MapRequest, options: MapOptions) -> MapJ
     }
     files = () if product is None else product.tiles.paths
     if product is not None:
-        about["products"] = file_states(one for path in files for one in source_files(path))
+        about[PRODUCTS] = file_states(one for path in files for one in source_files(path))
     tags = {
         "MAPSR_VERSION": mapsr.__version__,
         "MAPSR_FITTED": fitted.sha256,

@@ -1,35 +1,48 @@
 """How a raster is cut into work units, and how the chips' scores are weighted."""
 
-from collections.abc import Iterator
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mapsr.geo import Window, WindowSettings, spans
 from mapsr.geo.tiling import Span
 
 
-def blend_weights(side: int, settings: WindowSettings) -> list[Tensor]:
-    """Weights of each chip's pixels along one side of a raster, float32 (length,) in (0, 1].
+def blend_weight(cut: Sequence[Span], index: int, overlap: int) -> Tensor:
+    """Weights of a chip's pixels along one side of a raster, float32 (length,) in (0, 1].
 
     A pixel's weights rise over the overlap from a chip's edge to its inside, are nowhere zero, and
     sum to one over the chips that see it. The weight in the plane is the product of both sides'.
+
+    Args:
+        cut: the chips along the side, see ``spans``.
+        index: number of the chip.
+        overlap: of neighbouring chips, in pixels.
     """
-    cut = spans(side, settings)
-    raw = []
-    for _, length in cut:
-        place = np.arange(length)
-        edge = np.minimum(place, length - 1 - place) + 1
-        raw.append(edge.clip(max=settings.overlap + 1) / (settings.overlap + 1))
-    total = np.zeros(side)
-    for (start, length), weight in zip(cut, raw, strict=True):
-        total[start : start + length] += weight
-    return [
-        torch.from_numpy(weight / total[start : start + length]).float()
-        for (start, length), weight in zip(cut, raw, strict=True)
-    ]
+    start, length = cut[index]
+    total = np.zeros(length)
+    # those before it that reach into it, in order: a sum has one last bit
+    first = index
+    while first and sum(cut[first - 1]) > start:
+        first -= 1
+    for begin, size in cut[first:]:
+        if begin >= start + length:
+            break
+        low, high = max(begin, start), min(begin + size, start + length)
+        total[low - start : high - start] += _ramp(size, overlap)[low - begin : high - begin]
+    return torch.from_numpy(_ramp(length, overlap) / total).float()
+
+
+def _ramp(length: int, overlap: int) -> NDArray[np.float64]:
+    place = np.arange(length)
+    edge = np.minimum(place, length - 1 - place) + 1
+    ramp: NDArray[np.float64] = edge.clip(max=overlap + 1) / (overlap + 1)
+    return ramp
 
 
 @dataclass(frozen=True)
@@ -137,7 +150,6 @@ class MapPlan:
         self.settings = settings
         self._strips = strips(size[0], settings), strips(size[1], settings)
         self._spans = spans(size[0], settings), spans(size[1], settings)
-        self._weights = blend_weights(size[0], settings), blend_weights(size[1], settings)
 
     def __len__(self) -> int:
         return len(self._strips[0]) * len(self._strips[1])
@@ -161,14 +173,10 @@ class MapPlan:
 
     def weight(self, chip: Window) -> Tensor:
         """Weights of a chip's pixels, (height, width) float32, which sum to 1 over the chips."""
+        sides = (chip.row, chip.height), (chip.col, chip.width)
         rows, columns = (
-            weights[cut.index(span)]
-            for weights, cut, span in zip(
-                self._weights,
-                self._spans,
-                ((chip.row, chip.height), (chip.col, chip.width)),
-                strict=True,
-            )
+            blend_weight(cut, bisect_left(cut, span), self.settings.overlap)
+            for cut, span in zip(self._spans, sides, strict=True)
         )
         return rows[:, None] * columns
 

@@ -16,11 +16,12 @@ import mapsr
 from mapsr.changes import INPUTS, differences
 from mapsr.contents import contents_of
 from mapsr.data import SceneSource
-from mapsr.errors import ConfigError, MapsrError
+from mapsr.errors import ConfigError, DataError, MapsrError
+from mapsr.files import clear_partial
 from mapsr.geo import overlap, source_files
 from mapsr.legends import Legends
 from mapsr.locks import FolderLock, refuse_link
-from mapsr.mapping.store import file_states
+from mapsr.mapping.store import changed_files, file_states
 from mapsr.methods import FittedMethod, ImageFacts, Method, Task, fit, load_fitted
 from mapsr.progress import Progress
 from mapsr.region.checks import scale_of
@@ -67,6 +68,11 @@ def fit_region(
         return _found(path, about), None
     with _work_folder(path, settings.restart) as folder:
         fitted, method = _fit(good, settings, facts, folder, progress)
+        if changed := changed_files(cast(dict[str, list[int]], about[INPUTS])):
+            raise DataError(
+                f"{', '.join(changed[:3])} changed while the method was fitted on it: nothing is "
+                "written; the same command begins again."
+            )
         with _writing(path):
             fitted = replace(fitted, about=about).save(path)
         method.settle()
@@ -105,6 +111,7 @@ def _work_folder(path: Path, restart: bool) -> Iterator[Path]:
     with _writing(path):  # else it would turn out after the fit
         folder.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=path.parent).close()
+        clear_partial(path.parent)
         lock.acquire()
     kept = folder / "checkpoints"
     if restart:

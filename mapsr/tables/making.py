@@ -175,7 +175,7 @@ def read_confusion(path: Path) -> dict[str, Confusion]:
         for scene, truth, predicted, pixels in lines:
             matrix = matrices.setdefault(scene, Confusion.zeros(len(truths)))
             matrix.counts[places[truth], places[predicted]] = pixels
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, LookupError, TypeError, ValueError, OverflowError, csv.Error) as error:
         raise DataError(f"'{file}' can't be read as confusion counts ({error}).") from error
     return matrices
 
@@ -213,7 +213,7 @@ def _record_failures(
     path = folder / "failed.json"
     known: dict[str, object] = {}
     if path.exists():
-        with suppress(ValueError):
+        with suppress(ValueError, TypeError, OSError, RecursionError):
             known = dict(json.loads(path.read_text(encoding="utf-8")))
     for cell in cells:
         known.pop(cell.name, None)
@@ -275,8 +275,8 @@ def _remarks(
 def _difference(entry: Entry, base: Entry) -> Difference | None:
     if entry.miou is None or base.miou is None:
         return None
-    one, other = (read_confusion(Path(of.runs[0].path)) for of in (entry, base))
     try:
+        one, other = (read_confusion(Path(of.runs[0].path)) for of in (entry, base))
         return bootstrap_difference(one, other, np.random.default_rng(0))
     except DataError as error:
         logger.warning("no difference of %s: %s", entry.runs[0].path, error)
