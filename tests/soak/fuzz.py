@@ -1,6 +1,6 @@
 """Commands on input that is damaged on purpose: none may end in a trace, or leave output behind.
 
-    python tests/soak/fuzz.py --minutes 10 --seed 0
+    PYTHONPATH=tests:tests/cli python tests/soak/fuzz.py --minutes 10 --seed 0
 
 Each case takes whole input of one kind (a raster, a VRT, a list, a legend, a fitted file, a run
 folder, overrides), changes a few things in it that its format gives a meaning to, and runs a
@@ -19,8 +19,6 @@ import time
 import warnings
 from collections import Counter
 from pathlib import Path
-
-sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[1] / "cli")]
 
 import numpy as np
 import rasterio
@@ -389,6 +387,12 @@ def is_output(path):
     return path.is_file() and (path.suffix in (".tif", ".partial") or path.name.startswith("."))
 
 
+def tell(text):
+    """Write a line, whatever it holds."""
+    sys.stdout.write(text.encode("ascii", "backslashreplace").decode() + "\n")
+    sys.stdout.flush()
+
+
 def fuzz(minutes, seed, only=None, world=None):
     """Run cases until the time is over; return how many of each kind, and the faults."""
     counts, faults = Counter(), []
@@ -399,17 +403,16 @@ def fuzz(minutes, seed, only=None, world=None):
         while time.monotonic() < end:
             draw = random.Random(f"{seed}-{number}")
             make = draw.choice(CASES)
-            with tempfile.TemporaryDirectory(dir=place) as folder:
-                with contextlib.chdir(folder):
-                    command, outputs = make(draw, world, Path(folder))
-                    fault = fault_of(command, outputs)
+            with tempfile.TemporaryDirectory(dir=place) as folder, contextlib.chdir(folder):
+                command, outputs = make(draw, world, Path(folder))
+                fault = fault_of(command, outputs)
             counts[make.__name__] += 1
             if fault:
                 faults.append(f"{make.__name__} {seed}-{number}: {fault}")
-                print(faults[-1].encode("ascii", "backslashreplace").decode(), flush=True)
+                tell(faults[-1])
             number += 1
             if only is not None:
-                print(command)
+                tell(str(command))
                 break
     return counts, faults
 
@@ -422,5 +425,5 @@ if __name__ == "__main__":
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     done, found = fuzz(given.minutes, given.seed, given.only)
-    print(f"{sum(done.values())} cases ({dict(done)}), {len(found)} faults")
+    tell(f"{sum(done.values())} cases ({dict(done)}), {len(found)} faults")
     sys.exit(bool(found))

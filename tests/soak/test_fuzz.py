@@ -1,12 +1,6 @@
 """Damaged input of every kind for two minutes: no trace, and no output of a command that fails."""
 
-import sys
-from pathlib import Path
-
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))
-
 from fuzz import fuzz
 
 
