@@ -86,7 +86,7 @@ def _fit(
     folder: Path,
     progress: Progress,
 ) -> tuple[FittedMethod, Method]:
-    legends = Legends.load(settings.legend)
+    legends = Legends.load(settings.legend, scored=False)
     source = SceneSource(facts.scale, legends.coarse, None, facts.bands)
     task = Task(
         source=source,
@@ -139,7 +139,17 @@ def _writing(path: Path) -> Iterator[None]:
 def _reached(source: SceneSource, images: Sequence[Image]) -> list[Image]:
     """The images that a coarse product reaches; logs which it covers in part or not."""
     reached, missed = [], []
+    without = sum(image.coarse is None for image in images)
+    if without == len(images):
+        raise DataError(
+            f"None of {without} image(s) has a coarse product to fit on: give coarse=PRODUCT, or a "
+            "column label_fn in the list."
+        )
+    if without:
+        logger.warning("%d of %d images have no coarse product to fit on.", without, len(images))
     for image in images:
+        if image.coarse is None:
+            continue
         try:
             source.check(image.scene)
         except MapsrError as error:

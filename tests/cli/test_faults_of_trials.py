@@ -1,11 +1,16 @@
 """What trials of the command line found: wrong answers without a word, and things lost."""
 
+import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
-from make_maps import finished_run, fitted, labels_of, mapped
+from make_maps import QUICK_FIT, finished_run, fitted, labels_of, mapped
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from mapsr.cli.main import main
 
@@ -252,3 +257,194 @@ def test_what_no_guard_met_is_a_sentence_at_the_door(monkeypatch, capsys, raised
     assert main(["run"]) == 1
     err = capsys.readouterr().err
     assert err.startswith("error: ") and message in err and err.count("\n") == 1
+
+
+def test_an_image_that_changes_on_the_way_makes_no_mixed_map(run, image, tmp_path, capsys):
+    from mapsr.mapping import jobs
+
+    mine, out = tmp_path / "mine.tif", tmp_path / "out" / "m.tif"
+    shutil.copy(image, mine)
+    save = jobs.WorkFolder.save
+
+    def rewritten(folder, number, result):
+        save(folder, number, result)
+        mine.write_bytes(mine.read_bytes() + b"\0")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs.WorkFolder, "save", rewritten)
+        assert mapped(run, mine, out) == 1
+    assert "mine.tif changed while" in capsys.readouterr().err
+    assert not [path for path in out.parent.rglob("*") if path.is_file()]
+    assert mapped(run, mine, out) == 0
+
+
+def test_labels_that_change_during_a_fit_are_noticed(scene_folder, image, tmp_path, capsys):
+    from mapsr.region import fit as fitting
+
+    mine, out = tmp_path / "mine.tif", tmp_path / "m.tif"
+    shutil.copy(scene_folder / "val" / "village_nlcd_30m.tif", mine)
+    fit = fitting.fit
+
+    def rewritten(*given):
+        mine.write_bytes(mine.read_bytes() + b"\0")
+        return fit(*given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fitting, "fit", rewritten)
+        assert fitted(scene_folder, "village", out, f"coarse={mine}") == 1
+    assert "mine.tif changed while the method was fitted" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.tif"]
+
+
+def test_what_a_kill_left_does_not_stop_the_next_attempt(scene_folder, tmp_path):
+    # an empty .a-XXXX.png in figures/ was shown to mirrors, and the run could not be done any more
+    folder = tmp_path / "run"
+    finished_run(scene_folder, folder)
+    (folder / "metrics.json").unlink()
+    left = [folder / "figures" / ".a", folder / ".metrics", folder / "maps" / ".m"]
+    left = [path.with_name(f"{path.name}-00000000-1-00000000.partial") for path in left]
+    for path in left:
+        path.touch()
+        os.utime(path, (0, 0))
+    finished_run(scene_folder, folder)
+    assert (folder / "metrics.json").is_file() and not any(path.exists() for path in left)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda about: about | {"image": about["image"] | {"scale": float("nan")}},
+        lambda about: about | {"image": about["image"] | {"bands": 1 << 70}},
+        lambda about: about | {"facts": []},
+        lambda about: about | {"facts": {"probe": [1]}},
+        lambda about: about | {"facts": {"probe": about["facts"]["probe"] | {"table": [9] * 16}}},
+        lambda about: about | {"weights": {"backbone": "x"}},
+        lambda about: about | {"weights": 5},
+        lambda about: about | {"legend": about["legend"] | {"classes": [1, 2]}},
+        lambda about: about | {"settings": []},
+        lambda about: about | {"settings": about["settings"] | {"windows": None}},
+        lambda about: about | {"about": 3},
+        lambda about: about | {"version": True},
+        lambda about: about | {"crosswalk": None},
+    ],
+)
+def test_a_fitted_file_that_says_odd_things_is_refused_at_the_door(
+    run, image, tmp_path, capsys, damage
+):
+    path, out = tmp_path / "odd.safetensors", tmp_path / "out" / "m.tif"
+    with safe_open(run / "fitted.safetensors", framework="pt") as opened:
+        about = json.loads(opened.metadata()["mapsr"])
+    save_file(load_file(run / "fitted.safetensors"), path, {"mapsr": json.dumps(damage(about))})
+    assert mapped(path, image, out) == 1
+    err = capsys.readouterr().err
+    assert "error: " in err and "does not expect" not in err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["vectors", "counts", "probe.weight", "probe.bias"])
+@pytest.mark.parametrize("odd", ["nan", "short", "flat", "type"])
+def test_tensors_that_are_not_whole_are_refused_before_a_map(
+    run, image, tmp_path, capsys, name, odd
+):
+    path, out = tmp_path / "odd.safetensors", tmp_path / "out" / "m.tif"
+    with safe_open(run / "fitted.safetensors", framework="pt") as opened:
+        about = opened.metadata()
+    tensors = load_file(run / "fitted.safetensors")
+    one = tensors[name].clone()
+    changes = {
+        "nan": lambda: one.double().fill_(float("nan")),
+        "short": lambda: one[:-1].clone(),
+        "flat": lambda: one[None].clone(),
+        "type": lambda: one.half(),
+    }
+    save_file(tensors | {name: changes[odd]()}, path, about)
+    assert mapped(path, image, out) == 1
+    err = capsys.readouterr().err
+    assert "error: " in err and "does not expect" not in err
+    assert not out.exists()
+
+
+def test_the_solver_stops_at_what_is_no_number():
+    from scipy import sparse
+
+    from mapsr.refine.propagation import fixed_point
+
+    graph = sparse.csr_array(np.array([[0, 1.0], [1.0, 0]]))
+    found = fixed_point(graph, np.array([[np.nan], [1.0]]), 0.5, 1e-6)
+    assert np.isnan(found).all()  # it went on for ever
+
+
+def test_a_folder_of_images_in_a_system_without_a_place_is_judged_alike(tmp_path, run, image):
+    from rasterio.crs import CRS
+
+    from mapsr.geo import Grid, read_grid, write_raster
+
+    grid = read_grid(image)
+    local = CRS.from_wkt('LOCAL_CS["works",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]')
+    with rasterio.open(image) as dataset:
+        values = dataset.read()
+    mine = tmp_path / "mine.tif"
+    write_raster(mine, values, Grid(local, grid.transform, grid.height, grid.width))
+    told = main(["doctor", "--no-timing", str(mine), f"fitted={run}"])
+    assert told == mapped(run, mine, tmp_path / "m.tif") == 0
+
+
+def test_a_list_whose_rows_lack_products_is_judged_alike(scene_folder, image, tmp_path):
+    train = scene_folder / "train"
+    table = tmp_path / "list.csv"
+    rows = [f"{image},{image.with_name('village_nlcd_30m.tif')}", f"{train / 'wood_naip.tif'},"]
+    table.write_text("\n".join(["image_fn,label_fn", *rows]))
+    words = [*QUICK_FIT, f"image={table}", f"out={tmp_path / 'maps'}"]
+    assert main(["doctor", "--no-timing", *words]) == main(["map", *words]) == 0
+
+
+def test_a_target_legend_of_ones_own_needs_no_truth(scene_folder, image, tmp_path):
+    from mapsr import legends
+
+    text = (Path(legends.__file__).parent / "products" / "chesapeake4.yaml").read_text()
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(text.replace("impervious", "sealed"))
+    coarse = Path(legends.__file__).parent / "products" / "nlcd.yaml"
+    (tmp_path / "nlcd.yaml").write_text(coarse.read_text().replace("impervious", "sealed"))
+    words = [f"legend.target={mine}", f"legend.coarse={tmp_path / 'nlcd.yaml'}"]
+    assert fitted(scene_folder, "village", tmp_path / "m.tif", *words, "legend.soft=hard") == 0
+
+
+def test_a_checkpoint_never_tells_how_to_run_what_is_in_it(tmp_path):
+    import pickle
+
+    import torch
+
+    from mapsr.errors import WeightsError
+    from mapsr.training.checkpoint import Checkpoint
+
+    path = tmp_path / "last.pt"
+    path.write_bytes(pickle.dumps(print))
+    with pytest.raises(WeightsError) as raised:
+        Checkpoint(tmp_path, {}).load()
+    assert "weights_only" not in str(raised.value)
+    whole = {"format": 1, "identity": {}, "step": 1, "network": {}}
+    for odd in ({"identity": None}, {"step": None}, {"network": None}, {"step": -1}):
+        torch.save(whole | odd, path)
+        with pytest.raises(WeightsError, match="is damaged"):
+            Checkpoint(tmp_path, {}).load()
+
+
+@pytest.mark.parametrize("damage", ["[]", '{"miou": 7}', '{"miou": "x", "oa": 1}', "[" * 2000])
+def test_a_damaged_result_is_said_to_be_damaged(scene_folder, run, tmp_path, capsys, damage):
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    (folder / "metrics.json").write_text(damage)
+    with pytest.raises(AssertionError):
+        finished_run(scene_folder, folder)
+    assert "metrics.json' is damaged" in capsys.readouterr().err
+
+
+def test_text_of_others_is_no_formula_and_no_html():
+    from mapsr.quoting import csv_cell, in_markdown
+
+    assert csv_cell("=cmd|' /C calc'!A0") == "'=cmd|' /C calc'!A0"
+    assert [csv_cell(one) for one in ("@x", "+1+1", "-3.5", -3.5, "tree")] == [
+        *("'@x", "'+1+1", "-3.5", -3.5, "tree"),
+    ]
+    assert in_markdown("<b>\n[x](y)") == r"\<b\> \[x\](y)"
