@@ -36,8 +36,8 @@ class Outputs:
         """
         lists = {key: said[key] for key in ("learned", "targets", "classes")}
         for key, values in lists.items():
-            if not isinstance(values, list | tuple) or not 0 < len(values) <= NODATA + 1:
-                raise ValueError(f"'outputs.{key}' is {type(values).__name__}, not a list of some")
+            if not isinstance(values, list | tuple) or len(values) > NODATA + 1:
+                raise ValueError(f"'outputs.{key}' is {type(values).__name__}, not a short list")
         classes = tuple(text(one, "outputs.classes") for one in lists["classes"])
         learned = [whole(one, "outputs.learned", 0, NODATA) for one in lists["learned"]]
         targets = [whole(one, "outputs.targets", 0, NODATA) for one in lists["targets"]]
