@@ -31,7 +31,7 @@ soak: install
 MINUTES ?= 10
 SEED ?= 0
 fuzz: install
-	PYTHONPATH=tests:tests/cli $(BIN)/python tests/soak/fuzz.py --minutes $(MINUTES) --seed $(SEED)
+	PYTHONPATH=tests $(BIN)/python tests/cli/fuzz.py --minutes $(MINUTES) --seed $(SEED)
 
 check: install
 	$(BIN)/ruff check .

@@ -1,6 +1,6 @@
 """Commands on input that is damaged on purpose: none may end in a trace, or leave output behind.
 
-    PYTHONPATH=tests:tests/cli python tests/soak/fuzz.py --minutes 10 --seed 0
+    PYTHONPATH=tests python tests/cli/fuzz.py --minutes 10 --seed 0
 
 Each case takes whole input of one kind (a raster, a VRT, a list, a legend, a fitted file, a run
 folder, overrides), changes a few things in it that its format gives a meaning to, and runs a
