@@ -20,8 +20,9 @@ $(READY): requirements.lock pyproject.toml
 run: install
 	$(BIN)/mapsr run
 
+# One process a core up to four, each with the fixtures of its own files.
 test: install
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile
 
 # Long tests: many kills and resumes of one job.
 soak: install

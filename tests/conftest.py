@@ -3,6 +3,10 @@
 import os
 from pathlib import Path
 
+# Workers share the cores: one thread each, here and in the processes that they start.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 from make_scenes import make_scene_folder
 

@@ -15,6 +15,7 @@ ROOMS = {
     "legends": set(),
     "geo": {"legends"},
     "data": {"legends", "geo"},
+    "evaluation": {"legends", "geo", "data"},
     "features": set(),
     "networks": set(),
     "upsample": set(),
@@ -23,18 +24,24 @@ ROOMS = {
     "training": {"legends", "geo", "data", "networks"},
     "methods": {
         *("legends", "geo", "data", "features", "networks", "upsample", "prompts", "refine"),
-        "training",
+        *("training", "evaluation"),
     },
     "mapping": {"legends", "geo", "data", "features", "methods"},
-    "evaluation": {"legends", "geo", "data"},
-    "labelling": {"legends", "geo", "evaluation"},
+    "measure": {"legends", "geo", "evaluation"},
+    "labelling": {"legends", "geo", "mapping", "evaluation"},
     "report": {"legends", "geo", "data", "evaluation"},
     "tracking": {"data", "evaluation"},
     "experiment": {
         *("legends", "geo", "data", "methods", "mapping", "evaluation", "report", "tracking"),
     },
     "tables": {"geo", "data", "evaluation", "report", "tracking", "experiment"},
-    "region": {"legends", "geo", "data", "methods", "mapping", "evaluation"},
+    "region": {
+        *("legends", "geo", "data", "methods", "mapping", "evaluation", "measure", "tracking"),
+    },
+    "rounds": {
+        *("legends", "geo", "data", "methods", "mapping", "evaluation", "labelling", "tracking"),
+        "region",
+    },
     "doctor": {
         *("legends", "geo", "data", "upsample", "methods", "mapping", "tracking", "region"),
     },
@@ -42,7 +49,10 @@ ROOMS = {
         *("legends", "geo", "data", "features", "upsample", "prompts", "refine", "methods"),
         *("mapping", "tracking"),
     },
-    "cli": {"data", "tracking", "experiment", "tables", "region", "doctor", "benchmarks"},
+    "cli": {
+        *("data", "measure", "labelling", "report", "tracking", "experiment", "tables", "region"),
+        *("rounds", "doctor", "benchmarks"),
+    },
 }
 # beside the rooms, open to all of them
 OPEN = {
@@ -70,7 +80,7 @@ FOREIGN = {
     "shapely": {"geo"},
 }
 # modules of the command line that all commands may use
-SHARED = {"advice", "compose", "console", "keys", "sweep"}
+SHARED = {"advice", "compose", "console", "keys", "sweep", "tables", "words"}
 
 
 def relative(path: Path) -> str:

@@ -35,6 +35,7 @@ from mapsr.settings import CHOICES, assembled, defaults_of, keys_of
 if TYPE_CHECKING:
     from mapsr.experiment import RunSettings
     from mapsr.region import MapSettings
+    from mapsr.rounds import LabelSettings
 
 _OUTER_COMMA = re.compile(r",(?![^{]*})(?![^\[]*])")
 
@@ -76,6 +77,24 @@ def compose_map(overrides: Sequence[str]) -> "MapSettings":
     if fitted:
         config = as_fitted(config, fitted, given)
     return assembled(MapSettings, defaults_of(keys.values()) | config | own)
+
+
+def compose_label(overrides: Sequence[str]) -> "LabelSettings":
+    """Compose the settings of a labelling.
+
+    Args:
+        overrides: as Hydra takes them; keys that are not groups are read apart from it, so that a
+            pattern that begins with * stays a text.
+
+    Raises:
+        ConfigError: an unknown key or choice, or a value that does not fit.
+    """
+    from mapsr.rounds import LabelSettings  # registers its groups
+
+    keys = keys_of(LabelSettings)
+    own, rest = _split(settled(overrides, note), keys)
+    config = compose("label", rest, also=keys)
+    return assembled(LabelSettings, defaults_of(keys.values()) | config | own)
 
 
 def compose_parts(group: str) -> dict[str, object]:
@@ -178,6 +197,7 @@ def register() -> None:
     load_choices()
     Plugins.instance().register(_PluginFolders)
     OmegaConf.register_new_resolver("shared", _shared, replace=True)
+    OmegaConf.register_new_resolver("by_recipe", _by_recipe, replace=True)
     store = ConfigStore.instance()
     for group, kinds in CHOICES.items():
         for kind, cls in kinds.items():
@@ -222,6 +242,11 @@ def _quoted(value: str) -> str:
     if value == "null":
         return value
     return "'{}'".format(value.replace("'", "\\'"))
+
+
+def _by_recipe(corrected: str, released: str, *, _root_: DictConfig) -> str:
+    """``${by_recipe:VALUE,OTHER}``: the other value where recipe=released."""
+    return released if _root_.get("recipe") == "released" else corrected
 
 
 def _shared(below: str, *otherwise: str | None) -> str | None:

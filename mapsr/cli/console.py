@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING, TextIO
 
+from mapsr.findings import duration
 from mapsr.progress import Item
 
 if TYPE_CHECKING:
@@ -106,7 +107,8 @@ class ConsoleProgress:
                 done += 1
                 now = time.monotonic()
                 if now - latest >= PLAIN_INTERVAL_S and done < total:
-                    note(f"{what}: {done}/{total}")
+                    left = (now - begin) / done * (total - done)
+                    note(f"{what}: {done}/{total}, about {duration(left)} left")
                     latest = now
         finally:
             note(f"{what}: {done}/{total} in {time.monotonic() - begin:.1f} s")

@@ -11,7 +11,22 @@ from contextlib import contextmanager
 from tempfile import NamedTemporaryFile
 
 import mapsr
-from mapsr.cli import bench, cache, data, doctor, map, run, table, weights
+from mapsr.cli import (
+    areas,
+    bench,
+    cache,
+    change,
+    compare,
+    data,
+    doctor,
+    label,
+    map,
+    run,
+    sample,
+    score,
+    table,
+    weights,
+)
 from mapsr.cli.console import complain, configure_logging, forgive_streams, note
 from mapsr.errors import MapsrError, said_by_system
 from mapsr.guard import Guard
@@ -22,7 +37,10 @@ _LIMITS = (MemoryError, RecursionError, UnicodeError)
 _SENTENCES = (MapsrError, OSError, *_LIMITS)
 """Errors that are told in a sentence; others are faults of mapsr itself."""
 # modules with add_parser(); none of them imports torch before its command runs
-_COMMANDS = (run, map, table, bench, data, weights, cache, doctor)
+_COMMANDS = (
+    *(run, map, label, areas, score, sample, change, compare),
+    *(table, bench, data, weights, cache, doctor),
+)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,9 +1,12 @@
 """`mapsr map`: from rasters to maps, with a method that is given or fitted first."""
 
 import argparse
+import json
+import shlex
 from typing import TYPE_CHECKING
 
 from mapsr.cli.console import ConsoleProgress, note, say
+from mapsr.cli.tables import show_areas
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +42,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="choices and settings")
     parser.add_argument("--show", action="store_true", help="print the configuration and stop")
+    parser.add_argument(
+        "--json", action="store_true", help="print each map's record to stdout, as a line of JSON"
+    )
     parser.set_defaults(run=main)
 
 
@@ -51,18 +57,25 @@ def main(arguments: argparse.Namespace) -> int:
     settings.check_source()
     if arguments.show:
         return _show(settings)
-    region = map_region(settings, ConsoleProgress())
+    command = shlex.join(["mapsr", "map", *arguments.overrides])
+    region = map_region(settings, ConsoleProgress(), command)
+    tell = note if arguments.json else say
     if not settings.fitted:
         before = "" if region.fresh else " (fitted before, by the same command)"
-        say(f"fitted method in {region.fitted}{before}")
-    return report(region.mapped)
+        tell(f"fitted method in {region.fitted}{before}")
+    return report(region.mapped, as_json=arguments.json)
 
 
-def report(mapped: "Sequence[Mapped]") -> int:
+def report(mapped: "Sequence[Mapped]", *, as_json: bool = False) -> int:
     """Say what was written and what was not; return 1 if anything was not."""
+    tell = note if as_json else say
     for one in mapped:
         if one.error is None:
-            say(f"map in {one.out}{'' if one.fresh else ' (made before, by the same command)'}")
+            tell(f"map in {one.out}{'' if one.fresh else ' (made before, by the same command)'}")
+        if as_json and one.record is not None:
+            say(json.dumps(one.record, allow_nan=False))
+    if not as_json and len(mapped) == 1 and mapped[0].record is not None:
+        show_areas(mapped[0].record)
     failed = [one for one in mapped if one.error is not None]
     if len(mapped) == 1 and failed and failed[0].error:
         raise failed[0].error

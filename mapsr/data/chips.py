@@ -11,7 +11,16 @@ from numpy.typing import NDArray
 from mapsr.data.labels import LabelSource
 from mapsr.data.scenes import Scene
 from mapsr.errors import RasterError
-from mapsr.geo import Grid, Window, band_count, read_grid, read_image, tiles
+from mapsr.geo import (
+    Grid,
+    Window,
+    WindowSettings,
+    band_count,
+    cover,
+    read_grid,
+    read_image,
+    tiles,
+)
 from mapsr.legends import Crosswalk
 
 
@@ -122,6 +131,11 @@ class ChipSequence(Sequence[Chip]):
         self.source = source
         self.places = places
 
+    @property
+    def scenes(self) -> tuple[str, ...]:
+        """Names of the scenes that they are of, in order."""
+        return tuple(dict.fromkeys(scene.name for scene, _ in self.places))
+
     def __len__(self) -> int:
         return len(self.places)
 
@@ -136,7 +150,12 @@ class ChipSequence(Sequence[Chip]):
 
 
 def cut_scenes(
-    source: SceneSource, scenes: Sequence[Scene], chip: int, most: int | None
+    source: SceneSource,
+    scenes: Sequence[Scene],
+    chip: int,
+    most: int | None,
+    *,
+    whole: bool = False,
 ) -> ChipSequence:
     """Cut scenes into chips without overlap.
 
@@ -145,11 +164,19 @@ def cut_scenes(
         scenes: in order.
         chip: most pixels along a side of a chip.
         most: how many chips are kept, drawn evenly; None: all.
+        whole: take chips of full size alone, of which the last ones begin earlier, so that some
+            pixels are seen twice, as in the authors' code.
     """
+    settings = WindowSettings(chip, overlap=0, last="whole")
+
     places = []
     for scene in scenes:
         grid = source.grid(scene)
-        places += [(scene, window) for window in tiles(grid.height, grid.width, chip)]
+        if whole:
+            cut = [one for row in cover(grid.height, grid.width, settings) for one in row]
+        else:
+            cut = tiles(grid.height, grid.width, chip)
+        places += [(scene, window) for window in cut]
     if most is not None and len(places) > most:
         places = [places[index * len(places) // most] for index in range(most)]
     return ChipSequence(source, places)

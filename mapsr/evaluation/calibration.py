@@ -152,9 +152,9 @@ def product_probabilities(probabilities: Floats, shares: Floats, frequency: Floa
 
     Bayes turns the soft crosswalk round, p(k | c) proportional to p(c | k) p(k). Held against the
     product's own classes with ``Reliability.of``, this calibrates without truth, if the
-    probabilities did not see the product at the place (strength 0, fitted on other cells: see
-    ``held_out_cells``). It judges the map and the table together: a table that is wrong shows as
-    a map that is, and a product that errs where the image misleads too is believed.
+    probabilities did not see the product at the place (strength 0, fitted elsewhere). It judges the
+    map and the table together: a table that is wrong shows as a map that is, and a product that
+    errs where the image misleads too is believed.
 
     Args:
         probabilities: (C, n) of the target classes.
@@ -179,32 +179,3 @@ def product_probabilities(probabilities: Floats, shares: Floats, frequency: Floa
     turned = joint / np.where(total > 0, total, 1)  # (K, C), p(k | c)
     result: Floats = turned @ probabilities
     return result
-
-
-def held_out_cells(
-    height: int, width: int, cell: tuple[float, float], *, part: float, block: int, seed: int
-) -> NDArray[np.bool_]:
-    """Choose blocks of product cells to hold out, (H, W): neighbours of a cell know its class.
-
-    Args:
-        height: H in pixels.
-        width: W in pixels.
-        cell: rows and columns of pixels that a cell spans.
-        part: of the blocks to hold out, in (0, 1).
-        block: cells along a block's side.
-        seed: of the choice.
-
-    Raises:
-        DataError: ``part`` is outside (0, 1).
-    """
-    if not 0 < part < 1:
-        raise DataError(f"part is {part}, expected a number in (0, 1).")
-    rows, columns = (
-        (np.arange(side) // (span * block)).astype(np.int64)
-        for side, span in zip((height, width), cell, strict=True)
-    )
-    shape = int(rows[-1]) + 1, int(columns[-1]) + 1
-    order = np.random.default_rng(seed).permutation(shape[0] * shape[1])
-    chosen = order < max(1, round(part * order.size))
-    held: NDArray[np.bool_] = chosen.reshape(shape)[rows[:, None], columns]
-    return held

@@ -150,6 +150,8 @@ class Run:
             judgement = judge(self.source, maps, self.legends)
             pairs = {scene: (maps[scene][MAP], path) for scene, path in sure.items()}
             metrics = self.metrics(judgement, method) | self.calibration(pairs)
+            if found := method.facts().get("product_calibration"):
+                metrics["product_calibration"] = found
             self.show(judgement, maps)
         self.folder.write_record(self.record(method, runtime))
         metrics["seconds"] = {stage: round(s, 3) for stage, s in self.watch.seconds.items()}
@@ -162,11 +164,7 @@ class Run:
         return metrics
 
     def require_same_inputs(self) -> None:
-        """Refuse results of files that changed on the way: part of them would be of others.
-
-        Raises:
-            DataError: a file changed.
-        """
+        """Raise DataError where files changed on the way: part of the results would be of others."""
         if self.found and self.settings.fingerprint(self.found) != self.fingerprint:
             raise DataError(
                 "Images, labels or files of the settings changed while the run was under way, so "
@@ -189,6 +187,7 @@ class Run:
             progress=self.progress,
             on_step=self.mirror.step,
             soft=settings.legend.soft,
+            whole=settings.windows.last == "whole",
         )
         fitted, method = fit(settings, task, settings.windows, runtime)
         fitted = fitted.save(self.folder.path / FILE)

@@ -8,6 +8,7 @@ from mapsr.geo.readers import (
     MosaicReader,
     block_cache,
     image_info,
+    read_class_names,
     read_tags,
 )
 from mapsr.geo.sidecars import clear_sidecars, write_sidecars
@@ -37,6 +38,7 @@ __all__ = [
     "image_info",
     "is_side_file_name",
     "overlap",
+    "read_class_names",
     "read_codes",
     "read_grid",
     "read_image",

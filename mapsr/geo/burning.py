@@ -41,15 +41,15 @@ def on_grid(
         Those that can be projected; and how many can't, as an area that spans half the globe.
     """
     if not buffer_m or true_metres(grid.crs):
-        placed = _project(geometries, source, grid.crs)
+        placed = project(geometries, source, grid.crs)
         widened = shapely.buffer(placed, buffer_m) if buffer_m else placed
     else:
         widened = np.full(len(geometries), None, object)
         zones = utm_zones(geometries, source)
         for zone in set(zones.tolist()):
             some, metres = zones == zone, epsg(int(zone))
-            local = shapely.buffer(_project(geometries[some], source, metres), buffer_m)
-            widened[some] = _project(local, metres, grid.crs)
+            local = shapely.buffer(project(geometries[some], source, metres), buffer_m)
+            widened[some] = project(local, metres, grid.crs)
     good = [index for index, one in enumerate(widened) if one is not None and not one.is_empty]
     return widened[good], len(widened) - len(good)
 
@@ -107,8 +107,8 @@ def whole_blocks(window: Window) -> Window:
     return Window(row, col, height, width)
 
 
-def _project(geometries: Geometries, source: CRS, target: CRS) -> Geometries:
-    """Carry geometries to another CRS; None where that is not defined."""
+def project(geometries: Geometries, source: CRS, target: CRS) -> Geometries:
+    """Carry geometries (N,) to another CRS; None where that is not defined."""
     if source == target:
         return geometries
 

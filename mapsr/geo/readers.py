@@ -87,6 +87,20 @@ def read_tags(path: Path) -> dict[str, str]:
         return {}
 
 
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """Return the class names that a label map of ``write_cog`` holds, by index; () without any.
+
+    Raises:
+        RasterError: the file can't be read.
+    """
+    with open_raster(path) as dataset:
+        tags = dataset.tags(1)
+    names: list[str] = []
+    while (key := f"CLASS_{len(names)}") in tags:
+        names.append(str(tags[key]))
+    return tuple(names)
+
+
 class ImageReader:
     """Reads windows of an image, from any thread; see ``Pool`` for the files that are open.
 

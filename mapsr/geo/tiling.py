@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
-from mapsr.errors import ConfigError, require_range
+from mapsr.errors import ConfigError, require_choice, require_range
 from mapsr.geo.windows import Window
 from mapsr.settings import choice
 
@@ -22,8 +22,17 @@ class WindowSettings:
     """Pixels that neighbouring chips share; 0 is legal."""
     unit: int = 1024
     """Side of a work unit in pixels, rounded to whole chips: what is lost when a job is killed."""
+    last: str = "short"
+    """The last chip of a side: "short" ends with the raster and shares no more than the overlap,
+    so far as it keeps half a chip; "whole" begins earlier, as in the authors' codes."""
+    weight: str = "ramp"
+    """How chips count where they overlap: "ramp", the more the farther from their edge; "even"; or
+    "centre", five times as much in the middle, an overlap away from the edges of its neighbours, as
+    in Paraformer's code."""
 
     def __post_init__(self) -> None:
+        require_choice(self.last, ("short", "whole"), "windows.last")
+        require_choice(self.weight, ("ramp", "even", "centre"), "windows.weight")
         require_range(self.chip, "windows.chip", low=1)
         require_range(self.overlap, "windows.overlap")
         require_range(self.unit, "windows.unit", low=1)
@@ -43,13 +52,14 @@ def spans(side: int, settings: WindowSettings) -> list[Span]:
 
     Every pixel lies in at least one chip, every chip inside the side. Chips begin a stride apart.
     The last one ends with the side and so is shorter, though not than half a chip: for that it
-    begins earlier, so that it sees some surroundings.
+    begins earlier, so that it sees some surroundings. With ``last="whole"`` it is no shorter.
     """
     if side <= settings.chip:
         return [(0, side)]
     stride = settings.chip - settings.overlap
     whole = range(0, side - settings.chip, stride)  # chips that end before the side does
-    last = min(len(whole) * stride, side - max(1, settings.chip // 2))
+    least = settings.chip if settings.last == "whole" else max(1, settings.chip // 2)
+    last = min(len(whole) * stride, side - least)
     return [*((start, settings.chip) for start in whole), (last, side - last)]
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import math
 import os
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ class Features:
         geometries: (N,) in the layer's CRS.
         flat: bool (N,), lines and points, which have no area of their own.
         tags: values by column, object (N,): text, or None where there is none.
+        ids: int64 (N,), number of each feature in the layer, the same in every window.
         repaired: how many geometries were broken and are repaired.
         skipped: how many were beyond repair, and are left out.
     """
@@ -67,6 +69,7 @@ class Features:
     geometries: Geometries
     flat: NDArray[np.bool_]
     tags: dict[str, NDArray[Any]]
+    ids: NDArray[np.int64]
     repaired: int
     skipped: int
 
@@ -93,7 +96,7 @@ def open_layer(path: Path, name: str | None, cache: Path | None = None) -> Vecto
             is named, or no CRS.
     """
     require_present(path)
-    with _reading_vectors(path):
+    with reading_vectors(path):
         layer = _layer_name([str(row[0]) for row in pyogrio.list_layers(path)], name, path)
         info = pyogrio.read_info(path, layer=layer, force_total_bounds=True)
     crs = _crs(info["crs"], path)
@@ -102,7 +105,7 @@ def open_layer(path: Path, name: str | None, cache: Path | None = None) -> Vecto
         copy = (cache or vector_cache()) / f"{_fingerprint(path, layer)}.fgb"
         if not copy.exists():
             _convert(path, layer, copy)
-        with _reading_vectors(copy):
+        with reading_vectors(copy):
             info = pyogrio.read_info(copy, force_total_bounds=True)
     bounds = info["total_bounds"] if info["features"] else None
     return VectorLayer(path, copy, info["layer_name"], crs, tuple(info["fields"]), bounds)
@@ -122,51 +125,56 @@ def touches(layer: VectorLayer, grid: Grid, window: Window, around_m: float = 0.
 
 
 def read_features(
-    layer: VectorLayer, grid: Grid, window: Window, columns: Sequence[str], around_m: float
+    layer: VectorLayer, grid: Grid, window: Window | None, columns: Sequence[str], around_m: float
 ) -> Features:
     """Read the features that can reach into a window of a grid.
 
     Args:
         layer: opened by ``open_layer``.
         grid: the master grid.
-        window: pixels (H, W) of the grid.
+        window: pixels (H, W) of the grid; None: read all features, wherever they lie.
         columns: attributes to read, all of the layer.
         around_m: metres by which features will be widened.
 
     Raises:
         RasterError: the file can't be read, or its CRS is not defined where the window lies.
     """
-    box = _seen(layer, grid, whole_blocks(window), around_m)
-    with _reading_vectors(layer.path):
-        meta, _, wkb, values = pyogrio.raw.read(
-            layer.copy, layer=layer.name, columns=list(columns), bbox=box, force_2d=True
+    box = None if window is None else _seen(layer, grid, whole_blocks(window), around_m)
+    with reading_vectors(layer.path):
+        meta, ids, wkb, values = pyogrio.raw.read(
+            layer.copy,
+            layer=layer.name,
+            columns=list(columns),
+            bbox=box,
+            force_2d=True,
+            return_fids=True,
         )
     geometries, repaired = _valid(shapely.from_wkb(wkb, on_invalid="fix"))
     good = np.array([one is not None for one in geometries], bool)
     read = dict(zip(meta["fields"], values, strict=True))
-    tags = {column: _as_text(read[column])[good] for column in columns}
+    tags = {column: as_text(read[column])[good] for column in columns}
     kept = geometries[good]
     flat = np.asarray(shapely.get_dimensions(kept) < 2, bool)
-    return Features(kept, flat, tags, repaired, int((~good).sum()))
+    return Features(kept, flat, tags, ids[good], repaired, int((~good).sum()))
 
 
-def column_values(layer: VectorLayer, column: str) -> frozenset[str]:
-    """Return all values of an attribute, as text.
+def value_counts(layer: VectorLayer, column: str) -> Counter[str]:
+    """Return how many features have each value of an attribute, as text.
+
+    Memory: the attribute of all features.
 
     Raises:
         RasterError: the file can't be read.
     """
-    # doubled quotes stand for one in the names of SQL
-    what, where = (name.replace('"', '""') for name in (column, layer.name))
-    with _reading_vectors(layer.path):
+    with reading_vectors(layer.path):
         _, _, _, values = pyogrio.raw.read(
-            layer.copy, sql=f'SELECT DISTINCT "{what}" FROM "{where}"', read_geometry=False
+            layer.copy, layer=layer.name, columns=[column], read_geometry=False
         )
-    return frozenset(text for text in _as_text(values[0]) if text is not None)
+    return Counter(text for text in as_text(values[0]) if text is not None)
 
 
 @contextmanager
-def _reading_vectors(path: Path) -> Iterator[None]:
+def reading_vectors(path: Path) -> Iterator[None]:
     """Turn every failure of pyogrio in the block into a RasterError."""
     try:
         yield
@@ -211,7 +219,7 @@ def _fingerprint(path: Path, layer: str) -> str:
 
 def _convert(path: Path, layer: str, copy: Path) -> None:
     """Copy a layer to FlatGeobuf, with all attributes as text; without features of no geometry."""
-    with _reading_vectors(path):
+    with reading_vectors(path):
         meta, _, wkb, values = pyogrio.raw.read(path, layer=layer, force_2d=True)
         some = np.array([one is not None for one in wkb], bool)
         with whole_file(copy) as temporary, TemporaryDirectory(dir=copy.parent) as folder:
@@ -220,7 +228,7 @@ def _convert(path: Path, layer: str, copy: Path) -> None:
             pyogrio.raw.write(
                 made,
                 wkb[some],
-                [_as_text(column)[some] for column in values],
+                [as_text(column)[some] for column in values],
                 list(meta["fields"]),
                 driver="FlatGeobuf",
                 layer="features",
@@ -230,7 +238,7 @@ def _convert(path: Path, layer: str, copy: Path) -> None:
             made.replace(temporary)
 
 
-def _as_text(values: NDArray[Any]) -> NDArray[Any]:
+def as_text(values: NDArray[Any]) -> NDArray[Any]:
     """Attributes as text, whole numbers without a point; None where there is none."""
     text = np.full(len(values), None, object)
     for index, value in enumerate(values.tolist()):

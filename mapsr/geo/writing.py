@@ -96,6 +96,7 @@ def write_cog(
     tags: Mapping[str, str],
     names: Sequence[str] = (),
     legend: Legend | None = None,
+    overviews: str | None = None,
 ) -> None:
     """Copy a raster into a Cloud Optimized GeoTIFF, and read it back to be sure of it.
 
@@ -106,6 +107,7 @@ def write_cog(
         names: of the bands.
         legend: of labels: its colours become the palette, its names the tags ``CLASS_0`` and so
             on, and overviews hold the most frequent class; without it overviews hold means.
+        overviews: GDAL's name of how they are made instead.
 
     Raises:
         RasterError: the copy fails, or does not hold what the source holds (a full disk, say).
@@ -127,7 +129,7 @@ def write_cog(
             compress="deflate",
             predictor="NO" if legend else "YES",
             blocksize=_BLOCK,
-            overview_resampling="mode" if legend else "average",
+            overview_resampling=overviews or ("mode" if legend else "average"),
             bigtiff="IF_SAFER",
             num_threads="ALL_CPUS",
         )

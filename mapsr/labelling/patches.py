@@ -17,10 +17,10 @@ from mapsr.geo.mosaic_tiles import Tiles, open_tiles, read_tiles, tiles_in
 from mapsr.geo.vectors import (
     Features,
     VectorLayer,
-    column_values,
     open_layer,
     read_features,
     touches,
+    value_counts,
 )
 from mapsr.labelling.products import ANY, Layer, Product, RasterSource, Tag
 from mapsr.labelling.prompts import PatchPrompts, Prompt
@@ -117,7 +117,7 @@ def mistyped_tags(products: Sequence[OpenProduct]) -> list[Finding]:
                 if key not in file.columns:
                     continue
                 named = {tag.value for tag in layer.tags if tag.key == key} - {ANY}
-                known = column_values(file, key)
+                known = value_counts(file, key).keys()
                 for value in sorted(named - known):
                     for near in get_close_matches(value, known - named, n=1, cutoff=_ALIKE):
                         text = f"no feature of {file.path} is {key}={value}"

@@ -29,6 +29,10 @@ class RasterSource:
         """Return the classes that it votes for: complex or not, see ``Product.targets``."""
         return _complex(self.values.values())
 
+    def merged(self) -> tuple[tuple[str, ...], ...]:
+        """Return its classes, those together that it can't tell apart; see ``Product.merged``."""
+        return _merged(self.values.items())
+
 
 @dataclass(frozen=True)
 class Tag:
@@ -97,6 +101,11 @@ class VectorSource:
                 found[target] = found.get(target, False) or several
         return found
 
+    def merged(self) -> tuple[tuple[str, ...], ...]:
+        """Return its classes, those together that it can't tell apart; see ``Product.merged``."""
+        tags = [tag for layer in self.layers for tag in layer.tags]
+        return _merged((number, tag.targets) for number, tag in enumerate(tags))
+
 
 @dataclass(frozen=True)
 class Product:
@@ -131,6 +140,25 @@ class Product:
         A prompt is complex where some value that votes for the class votes for another too.
         """
         return self.source.targets()
+
+    def merged(self) -> tuple[tuple[str, ...], ...]:
+        """Return its classes in groups: those of a group are voted for by the same values alone.
+
+        Built-up land that stands for buildings, roads and other impervious land is one group; most
+        classes are a group of their own.
+        """
+        return self.source.merged()
+
+
+def _merged(mapping: Iterable[tuple[int, tuple[str, ...]]]) -> tuple[tuple[str, ...], ...]:
+    voters: dict[str, set[int]] = {}
+    for value, targets in mapping:
+        for target in targets:
+            voters.setdefault(target, set()).add(value)
+    groups: dict[frozenset[int], list[str]] = {}
+    for target, values in voters.items():
+        groups.setdefault(frozenset(values), []).append(target)
+    return tuple(map(tuple, groups.values()))
 
 
 def _complex(mapping: Iterable[tuple[str, ...]]) -> dict[str, bool]:

@@ -5,6 +5,7 @@ scores with truth are those of EcoVision's Tables 4, 5 and 7.
 """
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -181,8 +182,8 @@ def count_patch(
     backed = [(labels.provenance >> np.uint32(bit)) & np.uint32(1) for bit in range(number + 1)]
     placed = labels.round[labels.trusted] * np.int64(classes) + label[labels.trusted]
     trusted = np.bincount(placed, minlength=NODATA * classes).reshape(NODATA, classes)
-    votes = _votes(patch, classes)
-    both, agreed = _pairs(votes)
+    votes = votes_of(patch)
+    both, agreed = count_pairs(votes)
     known = np.full(label.shape, NODATA, np.uint8) if truth is None else truth
     return Statistics(
         products=patch.products,
@@ -201,20 +202,27 @@ def count_patch(
         skipped=np.array(patch.skipped, np.int64),
         unmapped=patch.unmapped,
         confusion=Confusion.of(known, label, classes),
-        hits=ProductHits.of(plan, patch, votes, known),
+        hits=ProductHits.of(plan.products, plan.target, patch.covered, votes, known),
     )
 
 
-def _votes(patch: PatchPrompts, classes: int) -> list[dict[int, NDArray[np.bool_]]]:
-    """Masks by class, for each product."""
+def votes_of(patch: PatchPrompts) -> list[dict[int, NDArray[np.bool_]]]:
+    """Return the masks (H, W) by index of the class, for each product."""
     votes: list[dict[int, NDArray[np.bool_]]] = [{} for _ in patch.products]
     for prompt in patch.prompts:
         votes[prompt.product][prompt.target] = prompt.mask
     return votes
 
 
-def _pairs(votes: list[dict[int, NDArray[np.bool_]]]) -> tuple[Counts, Counts]:
-    """Pixels at which both of two products vote, and at which they agree: (P, P) each."""
+def count_pairs(votes: Sequence[Mapping[int, NDArray[np.bool_]]]) -> tuple[Counts, Counts]:
+    """Count the pixels at which both of two products vote, and at which they agree.
+
+    Args:
+        votes: masks (H, W) by index of the class, for each product; see ``votes_of``.
+
+    Returns:
+        int64 (P, P) each.
+    """
     number = len(votes)
     both, agreed = np.zeros((number, number), np.int64), np.zeros((number, number), np.int64)
     said = [_any(list(masks.values())) for masks in votes]

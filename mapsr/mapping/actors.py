@@ -71,7 +71,7 @@ class Scorer:
                         blend.add(batch.windows, batch.valid, batch.scores)
         except MapsrError as error:
             return type(error)(str(error))  # its cause may not survive the journey
-        return blend.result(raster.outputs)
+        return blend.result(raster.outputs, raster.channels)
 
 
 class ActorPool:

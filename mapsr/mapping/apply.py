@@ -14,7 +14,7 @@ from mapsr.changes import INPUTS
 from mapsr.geo import Grid, ImageInfo, ImageReader, MosaicReader, source_files
 from mapsr.mapping.engines import Engine, EngineSettings, Raster, Score
 from mapsr.mapping.jobs import PRODUCTS, MapJob, Report, run_jobs
-from mapsr.mapping.outputs import Output
+from mapsr.mapping.outputs import Channels, Output
 from mapsr.mapping.plan import MapPlan
 from mapsr.mapping.products import ProductLayer
 from mapsr.mapping.store import file_states
@@ -161,7 +161,7 @@ def _job(fitted: FittedMethod, request: MapRequest, options: MapOptions) -> MapJ
     adjustable = fitted.parts.method.adjustable
     applied = {
         "windows": content_of(windows),
-        **{name: content_of(getattr(fitted.parts, name)) for name in adjustable},
+        **{name: _content(getattr(fitted.parts, name)) for name in adjustable},
         "scale": scale,
         "bands": bands,
         "mosaic": request.mosaic,
@@ -185,10 +185,15 @@ def _job(fitted: FittedMethod, request: MapRequest, options: MapOptions) -> MapJ
         "MAPSR_CONFIGURATION": json.dumps({**fitted.parts.plain(), **applied}, sort_keys=True),
         **options.tags,
     }
-    raster = Raster(request.name, reader, plan, options.outputs, product)
+    channels = Channels(fitted.channels, len(fitted.target)) if fitted.channels else None
+    raster = Raster(request.name, reader, plan, options.outputs, product, channels)
     return MapJob(
         raster, request.out, fitted.target, about, tags, options.overwrite, options.restart
     )
+
+
+def _content(part: object) -> object:
+    return None if part is None else content_of(part)  # files of earlier versions lack some
 
 
 def _product(fitted: FittedMethod, request: MapRequest, grid: Grid) -> ProductLayer | None:

@@ -75,7 +75,9 @@ def assemble(
             cog = work.path / f".{key}.tif"
             labels = output.kind == "labels"
             names = legend.names if output.kind == "scores" else (output.shown,)
-            write_cog(plain[key], cog, tags=tags, names=names, legend=legend if labels else None)
+            shown = legend if labels else None
+            how = output.overviews
+            write_cog(plain[key], cog, tags=tags, names=names, legend=shown, overviews=how)
             if labels:
                 write_sidecars(path, legend, overwrite=overwrite)
             else:
@@ -116,7 +118,7 @@ def _join_units(
             )
         for unit in plan:
             results = [kept(near.number) for near in plan.touching(unit)]
-            values = join(plan, unit, results, raster.outputs, classes)
+            values = join(plan, unit, results, raster.outputs, classes, raster.channels)
             for key, array in (values or {}).items():
                 writers[key](unit.owned, array)
                 sums[key, unit.number] = zlib.crc32(np.ascontiguousarray(array).data)

@@ -1,13 +1,13 @@
 """The scores of a unit's chips as one: finished inside, open sums where other units reach in."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from mapsr.geo import Window
-from mapsr.mapping.outputs import Output, Scores, Values, empty_values, values_of
+from mapsr.mapping.outputs import Channels, Output, Scores, Values, empty_values, values_of
 from mapsr.mapping.plan import MapPlan, Unit
 
 
@@ -33,10 +33,12 @@ class UnitResult:
     Attributes:
         inner: outputs of ``Unit.inner``; empty where that is empty.
         seams: the rest of the unit. A unit without any valid pixel has neither.
+        beside: what else is to be kept of the unit, such as counts, by name.
     """
 
     inner: Values
     seams: tuple[Seam, ...]
+    beside: Values = field(default_factory=dict)
 
 
 class UnitBlend:
@@ -66,13 +68,13 @@ class UnitBlend:
                     self._sums[layer] = torch.zeros(values.shape[1], *self._valid.shape)
                 self._sums[layer][:, rows, columns] += values[part] * weight
 
-    def result(self, outputs: Sequence[Output]) -> UnitResult:
-        """What the unit gives, once all its chips are added."""
+    def result(self, outputs: Sequence[Output], channels: Channels | None = None) -> UnitResult:
+        """What the unit gives, once all its chips are added; see ``values_of``."""
         if not self._sums:
             return UnitResult({}, ())
         inner: Values = {}
         if window := self._unit.inner:
-            inner = values_of(outputs, *self._cut(window))
+            inner = values_of(outputs, *self._cut(window), channels)
         seams = []
         for window in self._unit.seams:
             sums, valid = self._cut(window)
@@ -91,6 +93,7 @@ def join(
     results: Sequence[UnitResult],
     outputs: Sequence[Output],
     classes: int,
+    channels: Channels | None = None,
 ) -> Values | None:
     """The outputs of the pixels that a unit owns.
 
@@ -100,6 +103,7 @@ def join(
         results: of the units in ``plan.touching(unit)``, in that order.
         outputs: what is wanted.
         classes: C.
+        channels: what those of the map's scores stand for; None: a class each.
 
     Returns:
         (bands, h, w) by output; None where none of the pixels is valid.
@@ -111,7 +115,7 @@ def join(
     values = empty_values(outputs, classes, (owned.height, owned.width))
     found = [(unit.inner, own.inner)] if unit.inner else []
     for window in filter(None, (seam.intersect(owned) for seam in unit.seams)):
-        found.append((window, _joined(window, results, outputs)))
+        found.append((window, _joined(window, results, outputs, channels)))
     for window, part in found:
         rows, columns = window.relative_to(owned).slices
         for key, array in part.items():
@@ -119,7 +123,12 @@ def join(
     return values
 
 
-def _joined(window: Window, results: Sequence[UnitResult], outputs: Sequence[Output]) -> Values:
+def _joined(
+    window: Window,
+    results: Sequence[UnitResult],
+    outputs: Sequence[Output],
+    channels: Channels | None,
+) -> Values:
     """The outputs of an area from all units' sums."""
     valid = torch.zeros(window.height, window.width, dtype=torch.bool)
     sums: dict[str, Tensor] = {}
@@ -133,4 +142,4 @@ def _joined(window: Window, results: Sequence[UnitResult], outputs: Sequence[Out
             if layer not in sums:
                 sums[layer] = torch.zeros(len(values), *valid.shape)
             sums[layer][:, to[0], to[1]] += values[:, source[0], source[1]]
-    return values_of(outputs, sums, valid)
+    return values_of(outputs, sums, valid, channels)

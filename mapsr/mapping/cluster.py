@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from mapsr.errors import ConfigError, require_range
+from mapsr.errors import ConfigError, MapsrError, require_range
 from mapsr.mapping.actors import ActorPool
-from mapsr.mapping.engines import Build, Outcome, Parallel, UnitTask
+from mapsr.mapping.engines import Build, Outcome, Parallel, UnitTask, Work, outcome_of
 from mapsr.settings import aside, choice
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,14 @@ class RaySettings:
         """
         return RayEngine(build, self, batch)
 
+    def open_work(self, work: Work) -> "RayWork":
+        """Connect to the cluster, for units that are not scored.
+
+        Raises:
+            ConfigError: Ray is not installed, or there is no cluster at the address.
+        """
+        return RayWork(work, self)
+
     def parallel(self, device: torch.device) -> Parallel:
         """Not known before the cluster is asked: one, unless ``workers`` says more."""
         return Parallel(self.workers or 1, self.workers or 1)
@@ -81,6 +89,53 @@ class RayEngine:
             yield from pool.run(iter(tasks))
         finally:
             pool.dismiss()
+
+
+class RayWork:
+    """Does whole units on a Ray cluster, for what is no scoring; Ray repeats those that are lost.
+
+    Args:
+        work: does a unit; the files that it reads must be found on every node.
+        settings: of the cluster.
+
+    Raises:
+        ConfigError: Ray is not installed, or there is no cluster at the address.
+    """
+
+    def __init__(self, work: Work, settings: RaySettings) -> None:
+        self._ray = _connected(settings.address)
+        self._settings = settings
+        self._work = self._ray.put(work)
+
+    def run(self, tasks: Iterable[UnitTask]) -> Iterator[Outcome]:
+        """Do tasks; see ``Engine``. Outcomes come as they are done."""
+        settings = self._settings
+        far = self._ray.remote(num_cpus=settings.cpus, max_retries=settings.retries)(outcome_of)
+        cores = int(self._ray.cluster_resources().get("CPU", 1) / settings.cpus)
+        most = 2 * max(1, min(cores, settings.workers or cores))
+        under_way: dict[Any, UnitTask] = {}
+        for task in tasks:
+            under_way[far.remote(self._work, task)] = task
+            while len(under_way) >= most:
+                yield self._taken(under_way)
+        while under_way:
+            yield self._taken(under_way)
+
+    def _taken(self, under_way: dict[Any, UnitTask]) -> Outcome:
+        """Wait for some task and take it."""
+        [ready], _ = self._ray.wait(list(under_way), num_returns=1)
+        task = under_way.pop(ready)
+        try:
+            outcome: Outcome = self._ray.get(ready)
+        except self._ray.exceptions.RayTaskError:
+            raise  # a fault of ours: all that users can fix is returned, not raised
+        except self._ray.exceptions.RayError as error:
+            name = f"Unit {task.unit.number} of {task.raster.name}"
+            return task, MapsrError(
+                f"{name} was lost with the node that worked on it ({str(error).splitlines()[0]}): "
+                "look at the nodes' memory, or set engine.retries."
+            )
+        return task, outcome[1]
 
 
 def _connected(address: str) -> Any:  # noqa: ANN401

@@ -13,12 +13,17 @@ from mapsr.data import Chip
 from mapsr.errors import MapsrError
 from mapsr.geo import ImageReader, MosaicReader, Window
 from mapsr.mapping.blend import UnitResult
-from mapsr.mapping.outputs import Output, Scores
+from mapsr.mapping.outputs import Channels, Output, Scores
 from mapsr.mapping.plan import MapPlan, Unit
 from mapsr.mapping.products import ProductLayer
 
 Score = Callable[[Sequence[Chip]], Scores]
 """Gives scores (B, C, h, w) by layer for chips of one size; may be called by several threads."""
+
+
+Work = Callable[["UnitTask"], UnitResult]
+"""Does a unit in some other way than by scores; raises MapsrError. It, and what it holds, can be
+called by several threads and sent to another process."""
 
 
 Build = Callable[[torch.device], Score]
@@ -39,6 +44,14 @@ class EngineSettings(Protocol):
         Raises:
             ConfigError: what the engine needs is not here.
             MapsrError: the method can't be built.
+        """
+        ...
+
+    def open_work(self, work: Work) -> "Engine":
+        """Make an engine for units that are not scored.
+
+        Raises:
+            ConfigError: what the engine needs is not here.
         """
         ...
 
@@ -70,6 +83,7 @@ class Raster:
         plan: its chips and work units.
         outputs: what is wanted of it.
         product: the coarse product at its place; None: it has no say.
+        channels: what those of the map's scores stand for; None: a class each.
     """
 
     name: str
@@ -77,6 +91,7 @@ class Raster:
     plan: MapPlan
     outputs: tuple[Output, ...]
     product: ProductLayer | None = None
+    channels: Channels | None = None
 
     @property
     def strip_mib(self) -> int:
@@ -171,6 +186,14 @@ def score_batch(raster: Raster, windows: Sequence[Window], score: Score) -> Scor
     scores = {layer: values.cpu() for layer, values in score(chips).items()}
     every = torch.stack([chip.valid for chip in chips])
     return ScoredBatch(tuple(chip.window for chip in chips), every, scores)
+
+
+def outcome_of(work: Work, task: UnitTask) -> Outcome:
+    """Do a unit that is not scored."""
+    try:
+        return task, work(task)
+    except MapsrError as error:
+        return task, type(error)(str(error))  # its cause may not survive a journey
 
 
 def _chip(

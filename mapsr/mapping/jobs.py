@@ -3,7 +3,7 @@
 import hashlib
 import json
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,6 +14,7 @@ from mapsr.files import clear_partial
 from mapsr.geo import block_cache, clear_sidecars, read_tags
 from mapsr.legends import Legend
 from mapsr.mapping.assembly import assemble, output_paths
+from mapsr.mapping.blend import UnitResult
 from mapsr.mapping.engines import Engine, Raster, UnitTask, cache_mib
 from mapsr.mapping.store import About, WorkFolder, changed_files
 from mapsr.progress import Progress
@@ -43,6 +44,8 @@ class MapJob:
         tags: provenance, written into the files.
         overwrite: replace files that are there.
         restart: give up the beginning of another job on the same output.
+        beside: ``beside(units)`` writes what else is made of the finished units, before the map is
+            there; None: nothing.
     """
 
     raster: Raster
@@ -52,6 +55,7 @@ class MapJob:
     tags: Mapping[str, str] = field(default_factory=dict)
     overwrite: bool = False
     restart: bool = False
+    beside: Callable[[Iterator[UnitResult]], None] | None = None
 
     @property
     def hash(self) -> str:
@@ -97,20 +101,30 @@ class _Open:
                 f"{', '.join(changed[:3])} changed while {job.out} was made from it, so that the "
                 "map would be of both: nothing is written; the same command begins again."
             )
+        if job.beside is not None:
+            job.beside(self.work.load(unit.number) for unit in job.raster.plan)
         assemble(job.raster, self.work, job.out, job.legend, tags, overwrite=job.overwrite)
         self.work.remove()
 
 
-def run_jobs(jobs: Sequence[MapJob], engine: Engine, progress: Progress) -> list[Report]:
+def run_jobs(
+    jobs: Sequence[MapJob], engine: Engine, progress: Progress, what: str = "map"
+) -> list[Report]:
     """Do jobs; one that fails does not keep the others from being done.
 
     Memory: the engine's, and 32 MiB for GDAL's blocks (more for wide files that are not tiled); the
     finished units lie in a hidden folder beside the output until the map is whole.
 
+    Args:
+        jobs: to be done.
+        engine: does their units.
+        progress: shows the work.
+        what: the work is called.
+
     Returns:
         A report for each job, in their order.
     """
-    return _Runner(jobs, engine).run(progress)
+    return _Runner(jobs, engine).run(progress, what)
 
 
 class _Runner:
@@ -123,11 +137,11 @@ class _Runner:
         self._finisher = ThreadPoolExecutor(1, "mapsr-finish")
         self._done = 0
 
-    def run(self, progress: Progress) -> list[Report]:
+    def run(self, progress: Progress, what: str) -> list[Report]:
         total = sum(len(job.raster.plan) for job in self._jobs)
         try:
             with block_cache(cache_mib(job.raster.strip_mib for job in self._jobs)):
-                for _ in progress.track(self._units(), "map", total):
+                for _ in progress.track(self._units(), what, total):
                     pass
                 self._finisher.shutdown(wait=True)
             return [self._report(number) for number in range(len(self._jobs))]

@@ -22,7 +22,9 @@ from mapsr.mapping.engines import (
     Score,
     ScoredBatch,
     UnitTask,
+    Work,
     batches_of,
+    outcome_of,
     score_batch,
 )
 from mapsr.settings import aside, choice
@@ -49,6 +51,10 @@ class LocalSettings:
         """
         scorers = [build(one) for one in _devices(device)]
         return LocalEngine(scorers, device.type, self.workers, batch)
+
+    def open_work(self, work: Work) -> "LocalWork":
+        """Make the engine for units that are not scored."""
+        return LocalWork(work, self.workers)
 
     def parallel(self, device: torch.device) -> Parallel:
         """One chip a worker; on CUDA devices those of a device take turns."""
@@ -143,6 +149,36 @@ class LocalEngine:
                 pool.shutdown(wait=True, cancel_futures=True)
 
 
+class LocalWork:
+    """Does whole units in threads of this process, for what is no scoring.
+
+    Memory: two units for each thread, the one that is done and one that waits.
+
+    Args:
+        work: does a unit.
+        workers: threads; None: one for each core.
+    """
+
+    def __init__(self, work: Work, workers: int | None = None) -> None:
+        self.workers = workers or cores()
+        self._work = work
+
+    def run(self, tasks: Iterable[UnitTask]) -> Iterator[Outcome]:
+        """Do tasks; see ``Engine``. Outcomes come in the order of the tasks."""
+        _share_heaps()
+        pool = ThreadPoolExecutor(self.workers, "mapsr")
+        under_way: deque[Future[Outcome]] = deque()
+        try:
+            for task in tasks:
+                under_way.append(pool.submit(outcome_of, self._work, task))
+                while len(under_way) > self.workers + 1:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
 def usual_workers(device: str, count: int) -> int:
     """Threads for so many devices of a kind."""
     return cores() if device == "cpu" else _PER_CUDA_DEVICE * count
@@ -177,7 +213,8 @@ def _taken(step: _Step, failed: set[int]) -> Iterator[Outcome]:
     if batch is not None and batch.windows:
         step.blend.add(batch.windows, batch.valid, batch.scores)
     if step.last:
-        yield step.task, step.blend.result(step.task.raster.outputs)
+        raster = step.task.raster
+        yield step.task, step.blend.result(raster.outputs, raster.channels)
 
 
 def _share_heaps() -> None:

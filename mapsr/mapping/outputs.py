@@ -10,11 +10,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mapsr.legends import NODATA
+from mapsr.legends.outputs import best_of_class
 
 Scores = Mapping[str, Tensor]
-"""Scores by layer, (B, C, h, w) or (C, h, w): "map", and "probe" where it is asked for."""
+"""Scores by layer, (B, C, h, w) or (C, h, w): "map", and "probe" where it is asked for. Those of
+the map have more channels than classes where a raster has ``Channels``."""
 Values = dict[str, NDArray[Any]]
 """Values (bands, h, w) by output."""
+
+
+_PLAIN = {
+    "labels": ("uint8", float(NODATA), "mode"),
+    "tenths": ("uint8", 0.0, "nearest"),
+    "provenance": ("uint32", 0.0, "nearest"),
+    "round": ("uint8", float(NODATA), "nearest"),
+}
+"""Kind -> type, nodata and how overviews are made, of outputs that are not float32."""
+_SHOWN = {"probability": "confidence", "tenths": "confidence"}
 
 
 @dataclass(frozen=True)
@@ -26,7 +38,9 @@ class Output:
         kind: "labels" (uint8 class index, 255 nodata), "confidence" (float32, the best score
             less the second best, NaN nodata), "probability" (float32, the best score, where scores
             are probabilities, NaN nodata) or "scores" (float32, a band per class, NaN for nodata
-            and for a class without a prompt).
+            and for a class without a prompt). Votes give "tenths" (uint8, that voted for the label,
+            0 nodata), "provenance" (uint32, a bit for each voter, 0 nodata) and "round" (uint8, in
+            which the pixel was decided, 255 nodata), which don't come from scores.
     """
 
     layer: str = "map"
@@ -40,17 +54,22 @@ class Output:
     @property
     def shown(self) -> str:
         """What its file and band are called after."""
-        return "confidence" if self.kind == "probability" else self.kind
+        return _SHOWN.get(self.kind, self.kind)
 
     @property
     def dtype(self) -> str:
         """NumPy's name of its values' type."""
-        return "uint8" if self.kind == "labels" else "float32"
+        return _PLAIN[self.kind][0] if self.kind in _PLAIN else "float32"
 
     @property
     def nodata(self) -> float:
         """The value of pixels without data."""
-        return NODATA if self.kind == "labels" else float("nan")
+        return _PLAIN[self.kind][1] if self.kind in _PLAIN else float("nan")
+
+    @property
+    def overviews(self) -> str:
+        """How its overviews are made: a mean of labels or bits would be of no class."""
+        return _PLAIN[self.kind][2] if self.kind in _PLAIN else "average"
 
     def bands(self, classes: int) -> int:
         """How many bands it has."""
@@ -80,8 +99,41 @@ class Output:
         return torch.where(valid, best - second, torch.nan)[None].numpy()
 
 
-def values_of(outputs: Sequence[Output], scores: Scores, valid: Tensor) -> Values:
-    """All outputs of an area, from its scores (C, h, w) by layer and its valid pixels (h, w)."""
+@dataclass(frozen=True)
+class Channels:
+    """What the channels of a map's scores stand for, where they are not the classes themselves.
+
+    Attributes:
+        table: class of each channel, 255 for none.
+        classes: C.
+    """
+
+    table: tuple[int, ...]
+    classes: int
+
+    def of(self, scores: Tensor) -> Tensor:
+        """Scores (K, h, w), blended, to those of classes: the largest of each class's channels.
+
+        Returns:
+            (C, h, w), -inf for a class without a channel: the class of the largest is that of the
+            largest channel.
+        """
+        return best_of_class(scores[None], self.table, self.classes)[0]
+
+
+def values_of(
+    outputs: Sequence[Output], scores: Scores, valid: Tensor, channels: Channels | None = None
+) -> Values:
+    """All outputs of an area.
+
+    Args:
+        outputs: what is wanted.
+        scores: (K, h, w) by layer, blended.
+        valid: (h, w) bool.
+        channels: what the channels of the map's scores stand for; None: a class each.
+    """
+    if channels is not None:
+        scores = {**scores, "map": channels.of(scores["map"])}
     return {output.key: output.of(scores[output.layer], valid) for output in outputs}
 
 

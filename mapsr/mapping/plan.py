@@ -11,18 +11,20 @@ from torch import Tensor
 
 from mapsr.geo import Window, WindowSettings, spans
 from mapsr.geo.tiling import Span
+from mapsr.mapping.centres import centre_weights
 
 
-def blend_weight(cut: Sequence[Span], index: int, overlap: int) -> Tensor:
+def blend_weight(cut: Sequence[Span], index: int, reach: int) -> Tensor:
     """Weights of a chip's pixels along one side of a raster, float32 (length,) in (0, 1].
 
     A pixel's weights rise over the overlap from a chip's edge to its inside, are nowhere zero, and
-    sum to one over the chips that see it. The weight in the plane is the product of both sides'.
+    sum to one over the chips that see it; with a reach of 1 they are all the same. The weight in
+    the plane is the product of both sides'.
 
     Args:
         cut: the chips along the side, see ``spans``.
         index: number of the chip.
-        overlap: of neighbouring chips, in pixels.
+        reach: pixels from a chip's edge over which weights rise.
     """
     start, length = cut[index]
     total = np.zeros(length)
@@ -34,14 +36,14 @@ def blend_weight(cut: Sequence[Span], index: int, overlap: int) -> Tensor:
         if begin >= start + length:
             break
         low, high = max(begin, start), min(begin + size, start + length)
-        total[low - start : high - start] += _ramp(size, overlap)[low - begin : high - begin]
-    return torch.from_numpy(_ramp(length, overlap) / total).float()
+        total[low - start : high - start] += _ramp(size, reach)[low - begin : high - begin]
+    return torch.from_numpy(_ramp(length, reach) / total).float()
 
 
-def _ramp(length: int, overlap: int) -> NDArray[np.float64]:
+def _ramp(length: int, reach: int) -> NDArray[np.float64]:
     place = np.arange(length)
     edge = np.minimum(place, length - 1 - place) + 1
-    ramp: NDArray[np.float64] = edge.clip(max=overlap + 1) / (overlap + 1)
+    ramp: NDArray[np.float64] = edge.clip(max=reach) / reach
     return ramp
 
 
@@ -174,11 +176,13 @@ class MapPlan:
     def weight(self, chip: Window) -> Tensor:
         """Weights of a chip's pixels, (height, width) float32, which sum to 1 over the chips."""
         sides = (chip.row, chip.height), (chip.col, chip.width)
-        rows, columns = (
-            blend_weight(cut, bisect_left(cut, span), self.settings.overlap)
-            for cut, span in zip(self._spans, sides, strict=True)
-        )
-        return rows[:, None] * columns
+        row, column = (bisect_left(cut, side) for cut, side in zip(self._spans, sides, strict=True))
+        settings = self.settings
+        if settings.weight == "centre":
+            return centre_weights(*self._spans, (row, column), settings.overlap)
+        reach = 1 if settings.weight == "even" else settings.overlap + 1
+        down = blend_weight(self._spans[0], row, reach)
+        return down[:, None] * blend_weight(self._spans[1], column, reach)
 
     def touching(self, unit: Unit) -> list[Unit]:
         """The units whose chips see pixels that ``unit`` owns, itself included, in order."""
@@ -191,6 +195,25 @@ class MapPlan:
                 if _meet(other.extent, unit.columns.owned):
                     near.append(self[row * wide + column])
         return near
+
+
+class PatchPlan(MapPlan):
+    """A raster's patches as work units: no pixel is seen by two of them.
+
+    Args:
+        size: (H, W) of the raster.
+        side: of a patch in pixels; those at the right and lower edge are as large as is left.
+    """
+
+    def __init__(self, size: tuple[int, int], side: int) -> None:
+        self.size = size
+        self.settings = WindowSettings(chip=side, overlap=0, unit=side)
+        self._strips = _patch_strips(size[0], side), _patch_strips(size[1], side)
+
+
+def _patch_strips(length: int, side: int) -> list[Strip]:
+    ends = [(start, min(start + side, length)) for start in range(0, length, side)]
+    return [Strip(range(n, n + 1), span, span, span) for n, span in enumerate(ends)]
 
 
 def _meet(one: Span, other: Span) -> bool:

@@ -15,10 +15,9 @@ from mapsr.settings import aside, group
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitAndMapSettings(MethodParts):
-    """A method, the legends and chips that it works with, and where the work is done."""
+class WorkSettings(MethodParts):
+    """A method, the chips that it works with, and where the work is done."""
 
-    legend: LegendSettings = group()
     windows: WindowSettings = group()
     compute: ComputeSettings = group()
     engine: EngineSettings = group()
@@ -48,3 +47,10 @@ class FitAndMapSettings(MethodParts):
             self.cache,
             watch,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitAndMapSettings(WorkSettings):
+    """A method and its work, with the legends that its labels come from."""
+
+    legend: LegendSettings = group()

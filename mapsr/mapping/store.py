@@ -89,6 +89,7 @@ class WorkFolder:
             RasterError: the disk is full, or the folder can't be written any more.
         """
         arrays: dict[str, Any] = {f"inner/{key}": value for key, value in result.inner.items()}
+        arrays |= {f"beside/{key}": value for key, value in result.beside.items()}
         for index, seam in enumerate(result.seams):
             window = seam.window
             arrays[f"seam/{index}/window"] = np.array(
@@ -123,7 +124,7 @@ class WorkFolder:
                 f"{path} is damaged ({error}) and was removed: the same command scores that part "
                 "of the map again and goes on."
             ) from error
-        inner = {k.removeprefix("inner/"): v for k, v in arrays.items() if k.startswith("inner/")}
+        inner, beside = _below("inner/", arrays), _below("beside/", arrays)
         seams = []
         for index in range(sum(key.endswith("/window") for key in arrays)):
             head = f"seam/{index}/"
@@ -134,7 +135,7 @@ class WorkFolder:
             }
             window = Window(*arrays[f"{head}window"].tolist())
             seams.append(Seam(window, torch.from_numpy(arrays[f"{head}valid"]), sums))
-        return UnitResult(inner, tuple(seams))
+        return UnitResult(inner, tuple(seams), beside)
 
     def remove(self) -> None:
         """Remove the folder: the map is whole."""
@@ -171,6 +172,10 @@ class WorkFolder:
             return json.loads((self.path / "job.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             return None
+
+
+def _below(head: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
+    return {key.removeprefix(head): one for key, one in arrays.items() if key.startswith(head)}
 
 
 def changed_files(states: Mapping[str, Sequence[int]]) -> list[str]:

@@ -4,18 +4,20 @@ from pathlib import Path
 from typing import Any
 
 from mapsr.errors import FittedError
+from mapsr.legends import NODATA
 
 _KEYS = {"version", "legend", "settings", "weights", "crosswalk"}
 
 
 def upgraded(about: dict[str, Any], file: Path) -> dict[str, Any]:
-    """Give what a file of version 1 or 2, which held prompts, says in the form of version 3.
+    """Give what a file says in the present form: of version 1 or 2, which held prompts, or 3.
 
     Raises:
         FittedError: it holds something else than prompts.
     """
     if about["version"] > 2:
-        return about
+        # of a file that does not say it; one of several outputs for a class gave their largest
+        return {"channels": _channels_of(about.get("facts"))} | about
     if not about.keys() >= _KEYS:
         raise FittedError(f"{file} does not hold a fitted method: it is of an earlier version.")
     settings = about["settings"]
@@ -30,5 +32,16 @@ def upgraded(about: dict[str, Any], file: Path) -> dict[str, Any]:
         "settings": parts | settings,
         "image": image,
         "facts": {},
+        "channels": None,
         "about": about.get("about"),
     }
+
+
+def _channels_of(facts: Any) -> list[int] | None:  # noqa: ANN401 - as the file has them
+    """What a network's outputs stand for, where several of them stand for one class."""
+    outputs = facts.get("outputs") if isinstance(facts, dict) else None
+    targets = outputs.get("targets") if isinstance(outputs, dict) else None
+    if not isinstance(targets, list):
+        return None
+    stands = [one for one in targets if one != NODATA]
+    return targets if len(set(stands)) < len(stands) else None

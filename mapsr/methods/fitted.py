@@ -1,7 +1,7 @@
 """A fitted method as a file: one format for all, with what it takes to apply it elsewhere."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from mapsr.errors import FittedError, MapsrError
 from mapsr.files import save_tensors
 from mapsr.geo import WindowSettings
-from mapsr.legends import Legend
+from mapsr.legends import NODATA, Legend
 from mapsr.methods import said
 from mapsr.methods.earlier import upgraded
 from mapsr.methods.method import ImageFacts, Method, State, Task
@@ -40,6 +40,8 @@ class FittedMethod:
         parts: the settings that it was fitted with.
         target: legend of its maps.
         crosswalk: name of the crosswalk that its labels went through.
+        channels: target class of each channel of the map's scores, 255 for none; None: a class
+            each.
         product: legend of the coarse product that it was fitted on; None: a file of an earlier
             version, which does not say it.
         image: what images it wants.
@@ -57,6 +59,7 @@ class FittedMethod:
     windows: WindowSettings
     weights: Weights
     state: State
+    channels: tuple[int, ...] | None = None
     product: Legend | None = None
     about: Plain | None = None
     sha256: str = field(default="", compare=False)
@@ -74,6 +77,7 @@ class FittedMethod:
             windows=windows,
             weights=method.weights,
             state=method.state(),
+            channels=method.channels,
             product=task.coarse.source,
         )
 
@@ -94,6 +98,11 @@ class FittedMethod:
                     f"was fitted with ({_shown(known)}): fit it again, or fetch those weights."
                 )
         method.load(self.state)
+        if method.channels != self.channels:
+            raise FittedError(
+                "What the file says of its scores' channels is not what its method gives: fit it "
+                "again."
+            )
         return method
 
     def adjusted(self, parts: Mapping[str, Any], windows: WindowSettings) -> "FittedMethod":
@@ -113,6 +122,7 @@ class FittedMethod:
             "product": self.product and _plain_legend(self.product),
             "crosswalk": self.crosswalk,
             "image": asdict(self.image),
+            "channels": self.channels and list(self.channels),
             "settings": self.parts.plain() | {"windows": plain(self.windows)},
             "weights": {name: known and dict(known) for name, known in self.weights.items()},
             "facts": self.state.facts,
@@ -171,6 +181,7 @@ def load_fitted(path: Path) -> FittedMethod:
     try:
         settings, made = said.mapping(about["settings"], "settings"), about["about"]
         said.require_finite(tensors)
+        _require_parts(settings)
         return FittedMethod(
             parts=MethodParts.from_plain(settings),
             target=said.legend_of(about["legend"], "legend"),
@@ -179,6 +190,7 @@ def load_fitted(path: Path) -> FittedMethod:
             windows=chosen("windows", settings["windows"]),
             weights=said.weights_of(about["weights"]),
             state=State(tensors, said.mapping(about["facts"], "facts")),
+            channels=_channels(about["channels"], len(about["legend"]["classes"])),
             product=said.legend_of(about["product"], "product") if about.get("product") else None,
             about=None if made is None else said.mapping(made, "about"),
             sha256=sha256_of(file),
@@ -227,6 +239,21 @@ def _read(file: Path, *, tensors: bool) -> tuple[Plain, dict[str, torch.Tensor]]
             f"{VERSION}: update mapsr, or fit the method again."
         )
     return upgraded(about, file), found
+
+
+def _channels(table: Sequence[int] | None, classes: int) -> tuple[int, ...] | None:
+    known = {*range(classes), NODATA}
+    if table is not None and not all(type(one) is int and one in known for one in table):
+        raise ValueError(f"channels are {table}, expected numbers of {classes} classes, or null")
+    return None if table is None else tuple(table)
+
+
+def _require_parts(settings: Plain) -> None:
+    """Raise ValueError where settings of a group are missing without which nothing is scored."""
+    uses = MethodParts.from_plain(settings).method.uses
+    for name in ("backbone", "upsampler", "refine", "network", "training"):
+        if name in uses and settings.get(name) is None:
+            raise ValueError(f"'settings.{name}' is missing")
 
 
 def _plain_legend(legend: Legend) -> Plain:

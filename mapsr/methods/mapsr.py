@@ -1,6 +1,6 @@
 """MapSR: class prompts from coarse labels, cosine inference, refinement over a graph."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,6 +14,7 @@ from mapsr.methods.extractor import FeatureExtractor, build_extractor
 from mapsr.methods.material import ChipMaterial
 from mapsr.methods.method import FitWork, ImageFacts, Method, State, Task
 from mapsr.methods.parts import MethodParts, Runtime
+from mapsr.methods.product_calibration import product_calibration
 from mapsr.methods.prompt_state import prior_of, probe_of, prompts_of
 from mapsr.progress import Progress
 from mapsr.prompts import (
@@ -124,8 +125,15 @@ class MapSR(Method):
         settings = self.prompt_settings
         if settings is None:
             raise RuntimeError("a method without prompt settings loads its prompts")
-        chips = task.chips(settings.chips, task.scenes[: settings.scenes])
-        self.fit_chips(chips, task.coarse, task.seed, task.progress, task.soft)
+        chips = task.chips(settings.chips, task.drawn(settings.scenes))
+        self.fit_chips(
+            chips,
+            task.coarse,
+            task.seed,
+            task.progress,
+            task.soft,
+            lambda count: task.chips(None, task.drawn(count)),
+        )
 
     def fit_chips(
         self,
@@ -134,16 +142,22 @@ class MapSR(Method):
         seed: int,
         progress: Progress,
         soft: str = "definition",
+        recut: Callable[[int], Sequence[Chip]] | None = None,
     ) -> None:
         """Fit the prompts on chips, read one by one; see ``fit``."""
         assert self.prompt_settings is not None, "asked by fit"
-        material = ChipMaterial(self.extractor, chips, coarse, self.runtime, seed, progress, soft)
+        material = ChipMaterial(
+            self.extractor, chips, coarse, self.runtime, seed, progress, soft, recut
+        )
         fitted = self.prompt_settings.fit(material)
         self.prompts, self.probe, self._facts = fitted.prompts, fitted.probe, fitted.facts
         if self.prior_settings is not None and self.prior_settings.gives_probabilities:
             shares = torch.from_numpy(material.soft.shares)
             self.prior = self.prior_settings.learned(shares, material.area())
             self._facts = self._facts | material.soft.facts
+            if self.prior is not None and fitted.unseen is not None:
+                found = product_calibration(fitted.unseen, self.prior)
+                self._facts = self._facts | {"product_calibration": found}
 
     def state(self) -> State:
         """Prompts, and the probe where there is one.
@@ -153,7 +167,7 @@ class MapSR(Method):
         """
         prompts, probe = self._fitted(), self.probe
         tensors = {"vectors": prompts.vectors, "counts": prompts.counts}
-        facts: Plain = {}
+        facts: Plain = {"fit": self._facts}
         if probe is not None:
             tensors["probe.weight"] = probe.weight.detach().cpu()
             if probe.bias is not None:
@@ -170,6 +184,7 @@ class MapSR(Method):
             FittedError: they are not whole, or have another length than the encoder's tokens.
         """
         self.use(prompts_of(state, len(self.class_names)))
+        self._facts = dict(state.facts.get("fit") or {})
         self.probe = probe_of(state, len(self.class_names))
         if self.probe is not None and self.probe.weight.shape[1] != self.extractor.encoder.dim:
             raise FittedError(

@@ -1,19 +1,20 @@
 """Chips as features and labels to fit on."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from copy import copy
 from functools import cached_property
 
 import torch
 from torch import Tensor
 
-from mapsr.data import Chip
+from mapsr.data import Chip, ChipSequence
 from mapsr.errors import DataError, PromptError
 from mapsr.legends import NODATA, Crosswalk, SoftCrosswalk, load_soft_crosswalk
 from mapsr.legends.outputs import lookup
 from mapsr.methods.extractor import FeatureExtractor, batches
 from mapsr.methods.parts import Runtime
 from mapsr.progress import Progress
-from mapsr.prompts import class_shares
+from mapsr.prompts import Sample, class_shares
 from mapsr.upsample import PixelFeatures
 
 
@@ -28,6 +29,7 @@ class ChipMaterial:
         seed: of the pixels that are drawn, and of their order.
         progress: shows the work.
         soft: name or file of the soft crosswalk.
+        recut: gives all chips of so many scenes; None: ``of_scenes`` is not asked for.
     """
 
     def __init__(
@@ -39,6 +41,7 @@ class ChipMaterial:
         seed: int,
         progress: Progress,
         soft: str = "definition",
+        recut: Callable[[int], Sequence[Chip]] | None = None,
     ) -> None:
         self.names = coarse.target.names
         self.table = coarse.table
@@ -53,9 +56,25 @@ class ChipMaterial:
         self._chips = chips
         self._batch = runtime.batch
         self._progress = progress
+        self._recut = recut
 
     def __len__(self) -> int:
         return len(self._chips)
+
+    @property
+    def scenes(self) -> tuple[str, ...]:
+        """Names of the scenes that the chips are of."""
+        if isinstance(self._chips, ChipSequence):  # without reading them
+            return self._chips.scenes
+        return tuple(dict.fromkeys(chip.scene for chip in self._chips))
+
+    def of_scenes(self, count: int) -> "ChipMaterial":
+        """All chips of so many of the scenes to fit on, drawn by the seed."""
+        if self._recut is None:
+            raise RuntimeError("chips that were cut elsewhere can't be cut again")
+        part = copy(self)
+        part._chips = self._recut(count)
+        return part
 
     @cached_property
     def soft(self) -> SoftCrosswalk:
@@ -86,7 +105,7 @@ class ChipMaterial:
             features = self._extractor(batch)
             yield features, padded(torch.stack([self._read(c, labels) for c in batch]), features)
 
-    def sample(self, pixels: int, labels: str) -> tuple[Tensor, Tensor]:
+    def sample(self, pixels: int, labels: str) -> Sample:
         """Draw labelled pixels evenly from the chips.
 
         Raises:
@@ -111,7 +130,8 @@ class ChipMaterial:
                 "No pixel of the scenes to fit on has a coarse label of a target class: check the "
                 "coarse product, legend.coarse and legend.crosswalk."
             )
-        return torch.cat(features), every
+        chips = torch.arange(len(found)).repeat_interleave(torch.tensor([len(f) for f in found]))
+        return Sample(torch.cat(features), every, chips)
 
     def _read(self, chip: Chip, labels: str) -> Tensor:
         if labels == "truth":

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 from torch import Tensor
 
 from mapsr.data import Chip, ChipSequence, Scene, SceneSource, cut_scenes
@@ -13,6 +14,9 @@ from mapsr.legends import Crosswalk
 from mapsr.methods.extractor import FeatureExtractor
 from mapsr.progress import Progress, Quiet
 from mapsr.settings import Plain
+
+# so that scenes are drawn from other random numbers than what a method draws
+_SCENES = 5
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,9 @@ class Task:
         progress: shows long work.
         on_step: ``on_step(step, values)`` takes the numbers of a training as they come.
         soft: name or file of the soft crosswalk beside ``coarse``.
+        whole: scenes are cut into chips of full size alone; see ``cut_scenes``.
+        start: what an earlier fit of the same method came to, for methods that train a network to
+            go on from; None: from the beginning.
     """
 
     source: SceneSource
@@ -61,6 +68,8 @@ class Task:
     progress: Progress = field(default_factory=Quiet)
     on_step: Callable[[int, Mapping[str, float]], None] = _unseen
     soft: str = "definition"
+    whole: bool = False
+    start: "State | None" = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -75,7 +84,14 @@ class Task:
             scenes: that are cut; None: all of the task's.
         """
         wanted = self.scenes if scenes is None else scenes
-        return cut_scenes(self.source, wanted, self.chip, most)
+        return cut_scenes(self.source, wanted, self.chip, most, whole=self.whole)
+
+    def drawn(self, count: int | None) -> tuple[Scene, ...]:
+        """So many of the scenes, drawn by the seed, in their order; None: all."""
+        if count is None or count >= len(self.scenes):
+            return self.scenes
+        order = np.random.default_rng((_SCENES, self.seed)).permutation(len(self.scenes))
+        return tuple(self.scenes[number] for number in sorted(order[:count]))
 
 
 @dataclass(frozen=True)
@@ -98,6 +114,15 @@ class Method(ABC):
     def layers(self) -> tuple[str, ...]:
         """Names of the scores that ``score`` can give; the first are the map's."""
         return ("map",)
+
+    @property
+    def channels(self) -> tuple[int, ...] | None:
+        """Target class of each channel of the map's scores, 255 for none; None: a class each.
+
+        Where several channels stand for one class, scores are averaged over windows channel by
+        channel, and the class is that of the largest mean.
+        """
+        return None
 
     @property
     @abstractmethod
@@ -133,6 +158,7 @@ class Method(ABC):
         Returns:
             For each layer (B, C, H, W) float32 scores on the CPU or the method's device: the class
             of the largest is the pixel's, and means of them where windows overlap are meaningful.
+            The map's have ``channels`` in place of classes where there are any.
         """
 
     @abstractmethod

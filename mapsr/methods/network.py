@@ -12,6 +12,7 @@ from mapsr.data import Chip
 from mapsr.errors import ConfigError, DataError, FittedError, require_choice, require_range
 from mapsr.legends import Crosswalk, Legend
 from mapsr.methods.method import FitWork, ImageFacts, Method, State, Task
+from mapsr.methods.network_state import hash_of, load_weights
 from mapsr.methods.outputs import Outputs, outputs_of
 from mapsr.methods.parts import MethodParts, Runtime
 from mapsr.methods.said import mapping, whole
@@ -120,6 +121,11 @@ class NetworkMethod(Method):
         self._facts: Plain = {}
 
     @property
+    def channels(self) -> tuple[int, ...] | None:
+        """Target class of each output, where several stand for one."""
+        return self.outputs.channels if self.outputs else None
+
+    @property
     def trained_parameters(self) -> int:
         """All parameters of the network, those included that lead nowhere."""
         return sum(p.numel() for p in self.network.parameters()) if self.network else 0
@@ -150,6 +156,8 @@ class NetworkMethod(Method):
             network = self.network_settings.build(
                 bands, len(outputs.targets), runtime.weights_folder, task.seed
             )
+        if task.start is not None:
+            load_weights(network, task.start)
         identity = self._identity(task, network, outputs)
         self._checkpoint = Checkpoint(task.folder / "checkpoints", identity)
         context = TrainContext(
@@ -163,11 +171,13 @@ class NetworkMethod(Method):
         )
         with runtime.watch("train"):
             self._facts = train_network(network, scenes, self.training, context)
+        if self.settings.labels == "truth":
+            self._facts["truth_scenes"] = [scene.name for scene in task.scenes]
         self.network, self.outputs = network, outputs
 
     @torch.no_grad()
     def score(self, chips: Sequence[Chip], layers: Sequence[str] = ("map",)) -> dict[str, Tensor]:
-        """Probabilities of the target classes; see `Outputs.scores`.
+        """Probabilities of outputs or target classes; see `Outputs.scores`.
 
         Raises:
             DataError: the method is not fitted.
@@ -175,7 +185,7 @@ class NetworkMethod(Method):
         network, outputs = self._fitted()
         image = torch.stack([chip.image for chip in chips]).to(network.mean.device)
         logits = network(image)[0]  # (B, outputs, H, W)
-        return {"map": outputs.scores(logits)}
+        return {"map": outputs.scores(logits, every=self.released)}
 
     def facts(self) -> Plain:
         """The recipe and how the training went."""
@@ -207,16 +217,7 @@ class NetworkMethod(Method):
             raise FittedError(
                 f"What the file says of its network is not whole ({error}): fit it again."
             ) from error
-        own = {key: value.shape for key, value in network.state_dict().items()}
-        found = {key: value.shape for key, value in state.tensors.items()}
-        wrong = sorted(own.keys() ^ found.keys()) or [k for k in own if own[k] != found[k]]
-        wrong = wrong or [k for k, v in state.tensors.items() if not torch.isfinite(v).all()]
-        if wrong:
-            raise FittedError(
-                f"The file is damaged: {len(wrong)} entries are not those of its network, the "
-                f"first is '{wrong[0]}': fit it again."
-            )
-        network.load_state_dict(state.tensors)
+        load_weights(network, state)
         self._ready(network, outputs)
 
     def settle(self) -> None:
@@ -280,6 +281,7 @@ class NetworkMethod(Method):
             "seed": task.seed,
             "precision": self._runtime.precision,
             "scenes": [scene.name for scene in task.scenes],
+            **({"start": hash_of(task.start)} if task.start else {}),
         }
 
 

@@ -47,20 +47,31 @@ class Outputs:
             raise ValueError("no output stands for a class")
         return Outputs(tuple(learned), tuple(targets), classes)
 
-    def scores(self, logits: torch.Tensor) -> torch.Tensor:
-        """Probabilities of the target classes.
+    @property
+    def channels(self) -> tuple[int, ...] | None:
+        """Target class of each output, where one class has several; else None."""
+        stands = [target for target in self.targets if target != NODATA]
+        return self.targets if len(set(stands)) < len(stands) else None
+
+    def scores(self, logits: torch.Tensor, *, every: bool = False) -> torch.Tensor:
+        """Probabilities, of which means over windows may be taken.
 
         Args:
             logits: (B, outputs, H, W).
+            every: where there are ``channels``, those that stand for no class take their share of
+                the probability, as in the authors' code, in place of being left aside.
 
         Returns:
-            (B, C, H, W) float32: of each class the largest among the outputs that stand for it, so
-            that the class of the largest is the most probable output's; outputs that stand for
-            none are left aside, and a class that no output stands for has -inf.
+            (B, K, H, W) float32 of each output where there are ``channels``; else (B, C, H, W) of
+            each class, -inf for one that no output stands for.
         """
         logits = logits.float()
         aside = torch.tensor([target == NODATA for target in self.targets], device=logits.device)
-        probabilities = logits.masked_fill(aside.view(1, -1, 1, 1), -torch.inf).softmax(1)
+        if self.channels is None or not every:
+            logits = logits.masked_fill(aside.view(1, -1, 1, 1), -torch.inf)
+        probabilities = logits.softmax(1)
+        if self.channels is not None:
+            return probabilities
         return best_of_class(probabilities, self.targets, len(self.classes))
 
 

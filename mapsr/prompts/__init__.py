@@ -1,8 +1,8 @@
 """Class prompts: ways of making them, the linear probe that finds them, the product as a prior."""
 
 from mapsr.prompts.coarse import CoarsePromptSettings
-from mapsr.prompts.em import EmFit, EmPromptSettings, fit_em
-from mapsr.prompts.fitting import Material, PromptFit, PromptSettings
+from mapsr.prompts.em import EmFit, EmPromptSettings, fit_em, log_shares
+from mapsr.prompts.fitting import Material, PromptFit, PromptSettings, Sample, Unseen
 from mapsr.prompts.observations import FactoredPixels, SampledPixels
 from mapsr.prompts.prior import (
     NoPriorSettings,
@@ -35,11 +35,14 @@ __all__ = [
     "PromptFit",
     "PromptSettings",
     "PromptState",
+    "Sample",
     "SampledPixels",
     "TruthPromptSettings",
+    "Unseen",
     "class_shares",
     "fit_em",
     "log_prior",
+    "log_shares",
     "posterior",
     "renormalised",
     "train_probe",

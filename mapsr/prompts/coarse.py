@@ -38,6 +38,11 @@ class CoarsePromptSettings:
     chips: int | None = 512
     """Most chips to fit on, drawn evenly from all; null: all."""
 
+    prompt_scenes: int | None = None
+    """How many of the scenes to fit on the prompts themselves come from, by all of their chips,
+    while the probe learns from all; the seed says which. null: the probe's chips. 1 is the released
+    code's, whatever state is mapped."""
+
     learns_from: ClassVar[str] = "coarse"
     scenes: ClassVar[int | None] = None
 
@@ -48,8 +53,9 @@ class CoarsePromptSettings:
             require_range(getattr(self, name), f"prompts.{name}", low=1)
         require_range(self.learning_rate, "prompts.learning_rate", open_low=True)
         require_range(self.weight_decay, "prompts.weight_decay")
-        if self.chips is not None:
-            require_range(self.chips, "prompts.chips", low=1)
+        for name in ("chips", "prompt_scenes"):
+            if getattr(self, name) is not None:
+                require_range(getattr(self, name), f"prompts.{name}", low=1)
 
     @property
     def sampled(self) -> int:
@@ -69,13 +75,16 @@ class CoarsePromptSettings:
         Source: MapSR, equations (5) to (7).
         """
         probe = self._trained(material)
-        state = PromptState(len(material.names), material.dim).to(material.device)
+        few = self.prompt_scenes
+        part = material if few is None else material.of_scenes(few)
+        state = PromptState(len(material.names), material.dim, material.device)
         with material.watch("prompts"), torch.no_grad():
-            for features, labels in material.batches("target", "prompts"):
+            for features, labels in part.batches("target", "prompts"):
                 state.update(features, agreement(probe.scores(features), labels))
         prompts = ClassPrompts(*state.compute())
         check_prompts(prompts, material.names, "pixels on which probe and coarse product agree")
-        return PromptFit(prompts, probe)
+        facts = {} if few is None else {"prompt_scenes": list(part.scenes)}
+        return PromptFit(prompts, probe, facts=facts)
 
     def _trained(self, material: Material) -> LinearProbe:
         """Train a probe on a sample of pixels, or on all of them through the operator."""
@@ -86,7 +95,7 @@ class CoarsePromptSettings:
         sample: PixelSample | EveryPixel
         if self.through == "pixels":
             drawn = material.sample(self.pixels, labels)
-            sample = PixelSample(*drawn, self.batch, material.seed)
+            sample = PixelSample(drawn.features, drawn.labels, self.batch, material.seed)
             typical = sample.features
         else:
             sample = EveryPixel(material, labels)

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from mapsr.errors import PromptError, require_choice, require_range
-from mapsr.prompts.fitting import Batch, Material, PromptFit
+from mapsr.prompts.fitting import Batch, Material, PromptFit, Unseen
 from mapsr.prompts.observations import (
     Expected,
     FactoredPixels,
@@ -23,6 +23,7 @@ from mapsr.prompts.observations import (
     SampledPixels,
 )
 from mapsr.prompts.prompts import ClassPrompts, check_prompts
+from mapsr.prompts.unseen import seen_by_others
 from mapsr.settings import choice
 
 logger = logging.getLogger(__name__)
@@ -74,18 +75,20 @@ class EmPromptSettings:
         """Fit prompts by EM on the shares of the soft crosswalk; see `fit_em`."""
         soft = material.soft
         shares = torch.from_numpy(soft.shares)
-        pixels: Observations
+        unseen: Unseen | None = None
         if self.through == "pixels":
-            pixels = SampledPixels(*material.sample(self.pixels, "shares"))
+            sample = material.sample(self.pixels, "shares")
+            with material.watch("prompts"), torch.no_grad():
+                found = fit_em(SampledPixels(*sample[:2]), shares, material.names, self)
+                unseen = seen_by_others(
+                    sample, lambda pixels: _em(pixels, shares, material.names, self).prompts
+                )
         else:
-            pixels = FactoredPixels(_Passes(material))
-        with material.watch("prompts"), torch.no_grad():
-            found = fit_em(pixels, shares, material.names, self)
-        facts = soft.facts | {
-            "class_weights": dict(zip(material.names, found.weights, strict=True)),
-            "em_objective": list(found.objective),
-        }
-        return PromptFit(found.prompts, facts=facts)
+            with material.watch("prompts"), torch.no_grad():
+                found = fit_em(FactoredPixels(_Passes(material)), shares, material.names, self)
+        by_name = dict(zip(material.names, found.weights, strict=True))
+        facts = soft.facts | {"class_weights": by_name, "em_objective": list(found.objective)}
+        return PromptFit(found.prompts, unseen=unseen, facts=facts)
 
 
 class _Passes:
@@ -150,6 +153,17 @@ def fit_em(
         PromptError: fewer than two classes keep a weight.
         PromptError: the features are not finite.
     """
+    found = _em(pixels, shares, names, settings)
+    shown = ", ".join(f"{n} {part:.2%}" for n, part in zip(names, found.weights, strict=True))
+    logger.info("shares of the classes after EM: %s", shown)
+    check_prompts(found.prompts, names, "EM")
+    return found
+
+
+def _em(
+    pixels: Observations, shares: Tensor, names: Sequence[str], settings: EmPromptSettings
+) -> EmFit:
+    """Fit, and say nothing; see `fit_em`."""
     moments = pixels.moments()
     if moments.count == 0:
         raise PromptError(
@@ -217,10 +231,7 @@ def _fitted(
             f"drowns it; fit on more scenes, or raise prompts.temperature, now "
             f"{settings.temperature:g}."
         )
-    logger.info("shares of the classes after EM: %s", shown)
     vectors = moments.mean + found.sums / found.weights.clamp_min(1e-300)[:, None]
     counts = torch.where(kept, found.weights.round().long().clamp_min(1), 0).cpu()
     vectors = torch.where(kept[:, None], vectors, 0).float().cpu()
-    prompts = ClassPrompts(vectors, counts)
-    check_prompts(prompts, names, "EM")
-    return EmFit(prompts, tuple(float(p) for p in part), climbed)
+    return EmFit(ClassPrompts(vectors, counts), tuple(float(p) for p in part), climbed)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import ClassVar, Protocol
+from typing import ClassVar, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -16,6 +16,33 @@ from mapsr.upsample import PixelFeatures
 
 Batch = tuple[PixelFeatures, Tensor]
 """Features of B images, and int64 labels (B, H, W) on their plane, 255 for none."""
+
+
+class Sample(NamedTuple):
+    """Pixels drawn from chips.
+
+    Attributes:
+        features: (n, D) on the device.
+        labels: (n,) int64.
+        chips: (n,) int64 on the CPU, the number of the chip that each was drawn from.
+    """
+
+    features: Tensor
+    labels: Tensor
+    chips: Tensor
+
+
+@dataclass(frozen=True)
+class Unseen:
+    """Pixels as seen by prompts that were fitted on other chips.
+
+    Attributes:
+        cosine: (n, C) to each prompt, -inf for a class that had none.
+        products: (n,) int64, the product class of each.
+    """
+
+    cosine: Tensor
+    products: Tensor
 
 
 class Material(Protocol):
@@ -44,6 +71,15 @@ class Material(Protocol):
         ...
 
     @property
+    def scenes(self) -> tuple[str, ...]:
+        """Names of the scenes that the chips are of."""
+        ...
+
+    def of_scenes(self, count: int) -> "Material":
+        """All chips of so many of the scenes to fit on, drawn by the seed."""
+        ...
+
+    @property
     def soft(self) -> SoftCrosswalk:
         """How much of each target class the product's classes hold.
 
@@ -63,15 +99,12 @@ class Material(Protocol):
         """
         ...
 
-    def sample(self, pixels: int, labels: str) -> tuple[Tensor, Tensor]:
+    def sample(self, pixels: int, labels: str) -> Sample:
         """Draw labelled pixels evenly from the chips; a draw depends on seed and chip alone.
 
         Args:
             pixels: how many in all, at the most.
             labels: as of ``batches``.
-
-        Returns:
-            Features (n, D) on the device, and labels (n,) int64.
 
         Raises:
             PromptError: there is no labelled pixel.
@@ -86,11 +119,14 @@ class PromptFit:
     Attributes:
         prompts: one for each class that has any.
         probe: that was trained for them; None where none was.
+        unseen: the pixels that prompts were fitted on, seen by others; None where that was not
+            tried, or did not work.
         facts: what the record says of it, ready for JSON.
     """
 
     prompts: ClassPrompts
     probe: LinearProbe | None = None
+    unseen: Unseen | None = None
     facts: Plain = field(default_factory=dict)
 
 
@@ -110,7 +146,7 @@ class PromptSettings(Protocol):
 
     @property
     def scenes(self) -> int | None:
-        """How many of the scenes to fit on are taken, in order; None: all."""
+        """How many of the scenes to fit on are taken, drawn by the seed; None: all."""
         ...
 
     @property

@@ -4,16 +4,13 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-import lightning as L
 import torch
 import torch.nn.functional as F
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 
 from mapsr.errors import PromptError
 from mapsr.legends import NODATA
 from mapsr.legends.outputs import best_of_class
-from mapsr.quiet import fit_quietly
 from mapsr.upsample import PixelFeatures
 
 
@@ -28,7 +25,7 @@ class ProbeSettings:
     weight_decay: float
 
 
-class LinearProbe(L.LightningModule):
+class LinearProbe(nn.Module):
     """A 1 x 1 convolution from features to classes.
 
     With K outputs and ``table`` it also knows which target class each output stands for: K = C
@@ -77,31 +74,13 @@ class LinearProbe(L.LightningModule):
         """
         return best_of_class(self.logits(features), self.table, self.classes)
 
-    def training_step(self, batch: tuple[Tensor | PixelFeatures, Tensor]) -> Tensor:
+    def loss(self, features: Tensor | PixelFeatures, labels: Tensor) -> Tensor:
         """Cross-entropy of features, (n, D) or factored, to labels, (n,) or (B, H, W)."""
-        features, labels = batch
         if isinstance(features, PixelFeatures):
             logits = self.logits(features)
         else:
             logits = F.linear(features / self.scale, self.weight, self.bias)
         return F.cross_entropy(logits, labels, ignore_index=NODATA)
-
-    def transfer_batch_to_device(
-        self, batch: tuple[Tensor | PixelFeatures, Tensor], device: torch.device, index: int
-    ) -> tuple[Tensor | PixelFeatures, Tensor]:
-        """Leave a batch where its features are: the encoder put them on the device."""
-        return batch
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW with a cosine decay to zero over all steps."""
-        optimizer = torch.optim.AdamW(
-            self.parameters(),
-            lr=self.settings.learning_rate,
-            weight_decay=self.settings.weight_decay,
-        )
-        steps = int(self.trainer.estimated_stepping_batches)
-        decay = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": decay, "interval": "step"}}
 
 
 class PixelSample:
@@ -132,14 +111,18 @@ def train_probe(probe: LinearProbe, batches: object, accelerator: str, precision
 
     Args:
         probe: untrained.
-        batches: a sized iterable of (features, labels); see `LinearProbe.training_step`.
+        batches: a sized iterable of (features, labels); see `LinearProbe.loss`.
         accelerator: Lightning's name of the device.
         precision: Lightning's name of the precision.
 
     Raises:
         PromptError: the loss is not a number; the features or the learning rate are out of range.
     """
-    fit_quietly(probe, batches, accelerator, precision, probe.settings.epochs)
+    # Lightning takes seconds to import, and a fitted probe does not need it
+    from mapsr.prompts.probe_training import ProbeTraining
+    from mapsr.quiet import fit_quietly
+
+    fit_quietly(ProbeTraining(probe), batches, accelerator, precision, probe.settings.epochs)
     probe.requires_grad_(False)
     if not torch.isfinite(probe.weight).all():
         raise PromptError(

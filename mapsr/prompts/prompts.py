@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from mapsr.errors import PromptError
 from mapsr.legends import NODATA
@@ -47,21 +46,24 @@ class ClassPrompts:
         return every
 
 
-class PromptState(Metric):
-    """Sums of features per class, which reduce over devices and processes.
+class PromptState:
+    """Sums of features per class; those of several devices or processes merge into one.
+
+    Attributes:
+        sums: (C, D) float64.
+        counts: (C,) int64 pixels behind each.
 
     Source: MapSR, equations (6) and (7).
     """
 
-    full_state_update = False
-    sums: Tensor
-    counts: Tensor
+    def __init__(self, classes: int, dim: int, device: torch.device | str = "cpu") -> None:
+        self.sums = torch.zeros(classes, dim, dtype=torch.float64, device=device)
+        self.counts = torch.zeros(classes, dtype=torch.int64, device=device)
 
-    def __init__(self, classes: int, dim: int) -> None:
-        super().__init__()
-        zeros = torch.zeros(classes, dim, dtype=torch.float64)
-        self.add_state("sums", zeros, dist_reduce_fx="sum")
-        self.add_state("counts", torch.zeros(classes, dtype=torch.int64), dist_reduce_fx="sum")
+    def merge(self, other: "PromptState") -> None:
+        """Add the sums of another state, on any device."""
+        self.sums += other.sums.to(self.sums)
+        self.counts += other.counts.to(self.counts)
 
     def update(self, features: PixelFeatures, labels: Tensor) -> None:
         """Add the pixels of a batch; labels (B, H, W) int64 class or 255."""

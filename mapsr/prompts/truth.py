@@ -17,7 +17,8 @@ class TruthPromptSettings:
     """Prompts from the truth of a few scenes that are not scored; no probe is trained."""
 
     scenes: int | None = 1
-    """How many of the scenes to fit on give their truth, in order; null: all."""
+    """How many of the scenes to fit on give their truth; null: all. The seed says which, since that
+    is all that chance decides here."""
     chips: int | None = 512
     """Most chips to fit on, drawn evenly from all; null: all."""
 
@@ -35,10 +36,10 @@ class TruthPromptSettings:
 
         Source: MapSR, equations (6) and (7), with truth in place of agreement.
         """
-        state = PromptState(len(material.names), material.dim).to(material.device)
+        state = PromptState(len(material.names), material.dim, material.device)
         with material.watch("prompts"), torch.no_grad():
             for features, labels in material.batches("truth", "prompts"):
                 state.update(features, labels)
         prompts = ClassPrompts(*state.compute())
         check_prompts(prompts, material.names, "truth")
-        return PromptFit(prompts)
+        return PromptFit(prompts, facts={"truth_scenes": list(material.scenes)})

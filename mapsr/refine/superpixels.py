@@ -12,7 +12,7 @@ PAPER_CHIP_PX = 448
 
 
 def superpixels(
-    image: Tensor, valid: Tensor, segments: int, compactness: float
+    image: Tensor, valid: Tensor, segments: int, compactness: float, *, stretched: bool = False
 ) -> tuple[Tensor, int]:
     """Cut an image into superpixels.
 
@@ -26,6 +26,8 @@ def superpixels(
         segments: how many superpixels a chip of 448 x 448 px gets; other sizes in proportion.
         compactness: weight of distance against colour (in CIELAB units); vary it by factors of
             ten: 1 follows colours, 100 makes squares.
+        stretched: stretch the chip's values to [0, 1] first, by the least and the largest of all
+            three bands, as scikit-image does with the authors' call.
 
     Returns:
         labels (H, W) int64, 0 .. count - 1, -1 outside the valid area; count.
@@ -36,7 +38,11 @@ def superpixels(
     inside = valid.cpu().numpy()
     if not inside.any():
         return torch.full((height, width), -1), 0
-    lab = rgb2lab(image[:3].permute(1, 2, 0).cpu().numpy())
+    rgb = image[:3].permute(1, 2, 0).cpu().numpy()
+    if stretched:
+        low, high = rgb[inside].min(), rgb[inside].max()
+        rgb = np.clip((rgb - low) / ((high - low) or 1), 0, 1)
+    lab = rgb2lab(rgb)
     if not inside.all():
         lab[~inside] = lab[inside].mean(axis=0)  # nodata is not an edge
     spread = float(lab.max() - lab.min()) or 1.0

@@ -100,6 +100,13 @@ def _require_name(out: Path) -> None:
         raise ConfigError(f"out={shown(out)[:200]} can't be: {said_by_system(error)}") from error
 
 
+def log_path(images: Images, settings: MapSettings, outs: Mapping[Path, Path]) -> Path:
+    """The file of the messages: beside the one map, or in the folder of several."""
+    first = next(iter(outs.values()))
+    single = settings.mosaic or images.single
+    return first.with_name(f"{first.stem}_log.txt" if single else "log.txt")
+
+
 def _check_distinct(
     outs: Iterable[Path], inputs: Mapping[Path, str], settings: MapSettings
 ) -> None:
@@ -131,6 +138,7 @@ def _written(out: Path, settings: MapSettings) -> list[Path]:
     }
     beside = [out.with_name(f"{out.stem}_{kind}{out.suffix}") for kind, on in kinds.items() if on]
     tables = [out.with_name(f"{out.stem}_composition.csv")] if settings.product_error else []
+    tables.append(out.with_name(f"{out.stem}_record.json"))
     return [out, out.with_name(f"{out.name}.aux.xml"), out.with_suffix(".qml"), *beside, *tables]
 
 

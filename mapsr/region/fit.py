@@ -98,6 +98,7 @@ def _fit(
         seed=settings.seed,
         progress=progress,
         soft=settings.legend.soft,
+        whole=settings.windows.last == "whole",
     )
     return fit(settings, task, settings.windows, settings.runtime())
 
@@ -180,6 +181,7 @@ def _about(images: Sequence[Image], settings: MapSettings, facts: ImageFacts) ->
         "version": mapsr.__version__,
         INPUTS: file_states(dict.fromkeys(files)),
         "chip": settings.windows.chip,
+        **({"whole": True} if settings.windows.last == "whole" else {}),
         "seed": settings.seed,
         "scale": facts.scale,
         "bands": facts.bands,

@@ -1,10 +1,9 @@
 """Map a region: any rasters, with a method that is given or fitted on a coarse product."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from mapsr.errors import ConfigError, MapsrError
-from mapsr.legends import load_crosswalk
 from mapsr.mapping import (
     Engine,
     MapOptions,
@@ -14,15 +13,18 @@ from mapsr.mapping import (
     map_rasters,
     open_engine,
 )
+from mapsr.measure.answer import Record
 from mapsr.methods import FittedMethod, Method, MethodParts, find_fitted, load_fitted
 from mapsr.methods.fitted import FILE, SUFFIX
 from mapsr.paths import local_path
 from mapsr.progress import Progress
-from mapsr.region.checks import out_paths, usable
+from mapsr.region.answers import Making, answer, logged, require_room
+from mapsr.region.checks import log_path, out_paths, usable
 from mapsr.region.fit import fit_region
 from mapsr.region.images import Image, Images, find_images
 from mapsr.region.product_report import write_product_report
 from mapsr.region.settings import MapSettings
+from mapsr.tracking.record import Stopwatch
 
 
 @dataclass(frozen=True)
@@ -34,12 +36,14 @@ class Mapped:
         out: its map.
         error: why there is none, else None.
         fresh: made now; False: the same command had made it before.
+        record: what was measured of it, and how it was made; see OUT_record.json.
     """
 
     image: Path
     out: Path | None
     error: MapsrError | None
     fresh: bool = True
+    record: Record | None = None
 
 
 @dataclass(frozen=True)
@@ -57,34 +61,42 @@ class Region:
     mapped: tuple[Mapped, ...]
 
 
-def map_region(settings: MapSettings, progress: Progress) -> Region:
-    """Load or fit a method, and map images with it.
+def map_region(settings: MapSettings, progress: Progress, command: str = "") -> Region:
+    """Load or fit a method, and map images with it; a record lies beside each map.
 
     Args:
         settings: of the command.
         progress: shows the work.
+        command: as it was given, for the records.
 
     Raises:
         ConfigError: an output can't be.
         MapsrError: nothing can be mapped, for whatever reason.
     """
+    watch = Stopwatch()
     images = find_images(settings.image, settings.coarse, settings.out)
     outs = out_paths(images, settings)  # a bad one should be known before anything is fitted
+    for out in dict.fromkeys(outs.values()):
+        require_room(out, overwrite=settings.overwrite)
     if images.single and (error := images.every[0].error):
         raise error
-    live: Method | None = None
-    if settings.fitted:
-        path, fresh = find_fitted(local_path(settings.fitted, "fitted")), False
-        fitted = given_method(settings)
-        _check_report(settings, fitted.parts)
-        images = usable(images, settings, fitted.image)
-    else:
-        _check_report(settings, settings)
-        path = _fitted_path(images, settings, outs)
-        images = usable(images, settings, None)
-        fitted, live = fit_region(images, settings, path, progress)
-        fresh = live is not None
-    return Region(path, fresh, _map(images, settings, fitted, live, outs, progress))
+    log = log_path(images, settings, outs)
+    with logged(log):
+        live: Method | None = None
+        with watch("fit"):
+            if settings.fitted:
+                path, fresh = find_fitted(local_path(settings.fitted, "fitted")), False
+                fitted = given_method(settings)
+                _check_report(settings, fitted.parts)
+                images = usable(images, settings, fitted.image)
+            else:
+                _check_report(settings, settings)
+                path = _fitted_path(images, settings, outs)
+                images = usable(images, settings, None)
+                fitted, live = fit_region(images, settings, path, progress)
+                fresh = live is not None
+        making = Making(settings, fitted, path, watch, log, command, progress)
+        return Region(path, fresh, _map(images, making, live, outs))
 
 
 def given_method(settings: MapSettings) -> FittedMethod:
@@ -99,30 +111,40 @@ def given_method(settings: MapSettings) -> FittedMethod:
 
 
 def _map(
-    images: Images,
-    settings: MapSettings,
-    fitted: FittedMethod,
-    live: Method | None,
-    outs: dict[Path, Path],
-    progress: Progress,
+    images: Images, making: Making, live: Method | None, outs: dict[Path, Path]
 ) -> tuple[Mapped, ...]:
     """Map the images that can be used; the others are reported."""
+    settings, fitted = making.settings, making.fitted
     failed = [Mapped(i.path, None, i.error) for i in images.every if i.error is not None]
     good = [image for image in images.every if image.error is None]
     if not good:
         return tuple(failed)
     options = _options(settings, probable=fitted.parts.gives_probabilities)
     requests = _requests(good, settings, outs)
-    engine: Engine = open_engine(fitted, settings.engine, settings.runtime(), options.outputs, live)
-    reports: list[Report] = map_rasters(fitted, requests, engine, progress, options)
-    if settings.product_error:
-        reports = [_with_product_report(report, fitted) for report in reports]
+    with making.watch("map"):
+        runtime = settings.runtime()
+        engine: Engine = open_engine(fitted, settings.engine, runtime, options.outputs, live)
+        reports: list[Report] = map_rasters(fitted, requests, engine, making.progress, options)
     names = [Path(settings.image)] if settings.mosaic else [image.path for image in good]
     done = [
-        Mapped(name, report.job.out, report.error, report.fresh)
-        for name, report in zip(names, reports, strict=True)
+        _finished(name, report, request, making)
+        for name, report, request in zip(names, reports, requests, strict=True)
     ]
     return tuple(done + failed)
+
+
+def _finished(name: Path, report: Report, request: MapRequest, making: Making) -> Mapped:
+    """Measure a map that is made; what goes wrong with that is the map's error."""
+    out, error, record = report.job.out, report.error, None
+    if error is None:
+        try:
+            if making.settings.product_error and (crosswalk := making.crosswalk()) is not None:
+                with making.watch("product_error"):
+                    write_product_report(report.job, crosswalk)
+            record = answer(report, request, making)
+        except MapsrError as failure:
+            error = failure
+    return Mapped(name, out, error, report.fresh, record)
 
 
 def _requests(good: list[Image], settings: MapSettings, outs: dict[Path, Path]) -> list[MapRequest]:
@@ -150,18 +172,6 @@ def _check_report(settings: MapSettings, parts: MethodParts) -> None:
             "product_error=true needs probabilities: set scores=true, and take a method that gives "
             "them, such as method=mapsr_em."
         )
-
-
-def _with_product_report(report: Report, fitted: FittedMethod) -> Report:
-    """Say where the product is wrong beside a map; what goes wrong with that is the map's error."""
-    if report.error is not None or fitted.product is None:
-        return report
-    try:
-        crosswalk = load_crosswalk(fitted.crosswalk, fitted.product, fitted.target)
-        write_product_report(report.job, crosswalk)
-    except MapsrError as error:
-        return replace(report, error=error)
-    return report
 
 
 def _options(settings: MapSettings, *, probable: bool) -> MapOptions:

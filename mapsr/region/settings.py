@@ -37,6 +37,8 @@ class MapSettings(FitAndMapSettings):
     """Also write OUT_product_error.tif, the probability that a pixel is not of the class that the
     coarse product gives it, and OUT_composition.csv, what each class of the product really holds;
     with scores=true, and a method that reads the product."""
+    low_confidence: float = 0.5
+    """Below it a probability counts as low in the record beside a map."""
     scale: float | None = None
     """Raw image value that becomes 1; null: as the method was fitted, 255 for bytes."""
     bands: int | None = None
@@ -50,6 +52,7 @@ class MapSettings(FitAndMapSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        require_range(self.low_confidence, "low_confidence", high=1.0)
         if self.scale is not None:
             require_range(self.scale, "scale", low=1e-6, high=1e12)
         if self.bands is not None:

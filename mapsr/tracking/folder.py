@@ -31,10 +31,11 @@ Settings = Mapping[str, object]
 _FILES = (
     *("metrics.json", "confusion.csv", "record.json", "failed.json", "logs.csv"),
     *("fitted.safetensors", "prompts.safetensors", "network.safetensors", "kmeans.safetensors"),
+    *("plan.json", "statistics.json", "trusted.csv", "products.csv", "pairs.csv"),
 )
 _FINGERPRINT = "science"
 """Key of config.yaml that holds the fingerprint."""
-_FOLDERS = ("maps", "figures", "wandb", "tensorboard", "checkpoints")
+_FOLDERS = ("maps", "figures", "wandb", "tensorboard", "checkpoints", "labels", "models")
 
 
 def read_config(path: Path) -> dict[str, object]:

@@ -26,7 +26,6 @@ PACKAGES = (
     "pynndescent",
     "rasterio",
     "lightning",
-    "torchmetrics",
     "hydra-core",
     "safetensors",
     "wandb",

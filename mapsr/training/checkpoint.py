@@ -6,14 +6,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from mapsr.checkpoints import refused
 from mapsr.errors import ConfigError, WeightsError
 from mapsr.files import whole_file
-from mapsr.training.module import NetworkTraining
+
+if TYPE_CHECKING:  # Lightning takes seconds to import
+    from mapsr.training.module import NetworkTraining
 
 FILE = "last.pt"
 _FORMAT = 1
@@ -50,7 +52,7 @@ class Checkpoint:
         """Path of the file."""
         return self.folder / FILE
 
-    def save(self, training: NetworkTraining) -> None:
+    def save(self, training: "NetworkTraining") -> None:
         """Write the state of a training in place of an older one.
 
         Raises:
@@ -112,7 +114,7 @@ class Checkpoint:
             plain = "weights_only" not in why
             raise self._damaged(why if plain else "it is no plain file of torch.save") from error
 
-    def resume(self, training: NetworkTraining, state: Mapping[str, Any]) -> None:
+    def resume(self, training: "NetworkTraining", state: Mapping[str, Any]) -> None:
         """Restore the state of a training whose optimiser is set up.
 
         Args:

@@ -1,6 +1,6 @@
-"""One Lightning module trains every network."""
+"""One Lightning module trains every network; imported only where one is trained."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import lightning as L
@@ -14,10 +14,8 @@ from mapsr.training.draws import DrawPlan
 from mapsr.training.losses import LOSSES, Logits, LossContext, check_loss
 from mapsr.training.optim import START, Lookahead, Schedule, make_optimizer
 from mapsr.training.sampling import Batch
-from mapsr.training.settings import TrainingSettings
+from mapsr.training.settings import OnStep, TrainingSettings
 
-OnStep = Callable[[int, Mapping[str, float]], None]
-"""Called with the number of a finished step, from 1, and its metrics by name."""
 # so that dropout and chips are drawn from different random numbers
 _DROPOUT = 3
 

@@ -1,11 +1,14 @@
 """The settings of a training recipe."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mapsr.errors import ConfigError, require_choice, require_range
 from mapsr.settings import aside, choice
 from mapsr.training.losses import LOSSES
 
+OnStep = Callable[[int, Mapping[str, float]], None]
+"""Called with the number of a finished step, from 1, and its metrics by name."""
 SCHEDULES = ("constant", "poly", "cosine", "restarts")
 
 

@@ -4,19 +4,20 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from mapsr.networks import SegmentationNetwork
 from mapsr.progress import Progress
-from mapsr.quiet import fit_quietly
 from mapsr.settings import content_of
 from mapsr.training.checkpoint import Checkpoint
 from mapsr.training.draws import DrawPlan
-from mapsr.training.module import NetworkTraining, OnStep
 from mapsr.training.sampling import Batches, ChipSampler, LabelledScenes
-from mapsr.training.settings import TrainingSettings
+from mapsr.training.settings import OnStep, TrainingSettings
+
+if TYPE_CHECKING:
+    from mapsr.training.module import NetworkTraining
 
 logger = logging.getLogger(__name__)
 
@@ -74,6 +75,10 @@ def train_network(
         WeightsError: the checkpoint is damaged.
         WeightsError: the checkpoint can't be written.
     """
+    # Lightning takes seconds to import, and a trained network does not need it
+    from mapsr.quiet import fit_quietly
+    from mapsr.training.module import NetworkTraining
+
     alike = context.released and settings.flaws == "paraformer"
     plan = DrawPlan(len(scenes.scenes), settings, context.seed, alike=alike)
     training = NetworkTraining(
@@ -109,7 +114,7 @@ def train_network(
 
 
 def _begin(
-    training: NetworkTraining, checkpoint: Checkpoint, state: Mapping[str, Any] | None
+    training: "NetworkTraining", checkpoint: Checkpoint, state: Mapping[str, Any] | None
 ) -> int:
     """Set up checkpoints and resumption; return the first step."""
     every = training.settings.checkpoint_every

@@ -9,7 +9,9 @@ import yaml
 from mapsr.cli.compose import compose_map, compose_run
 from mapsr.errors import ConfigError, FittedError
 from mapsr.experiment import RunSettings
+from mapsr.geo import WindowSettings
 from mapsr.plugins import conf_folder
+from mapsr.refine import RefineSettings
 from mapsr.settings import CHOICES, groups_of, kind_of, plain
 
 _OPTIONAL = ("network", "training")
@@ -61,6 +63,8 @@ def test_each_choice_becomes_its_settings_class(path):
 
 
 def _same(value, written):
+    if str(written).startswith("${by_recipe:"):  # the first is that of recipe=corrected
+        written = written.partition(":")[2].partition(",")[0]
     return value == (written if value is None else type(value)(written))
 
 
@@ -86,6 +90,48 @@ def test_weights_are_looked_for_elsewhere_without_the_shared_folder(monkeypatch,
     monkeypatch.delenv("MAPSR_SHARED", raising=False)
     settings = compose_run(["experiment=patches_all", f"data.root={tmp_path}"])
     assert settings.weights_folder is None
+
+
+def test_the_released_recipe_has_its_own_windows():
+    usual = compose_run(["method=paraformer"]).windows
+    assert usual == WindowSettings(224, 112)
+    for method in ("paraformer", "l2hnet"):
+        released = compose_run([f"method={method}", "recipe=released"]).windows
+        assert released == WindowSettings(224, 112, last="whole", weight="centre")
+    chosen = compose_run(["method=paraformer", "recipe=released", "windows.weight=ramp"]).windows
+    assert (chosen.last, chosen.weight) == ("whole", "ramp")
+    assert compose_run(["method=unetformer", "recipe=released"]).windows == WindowSettings()
+
+
+def test_the_released_experiment_is_the_authors_code_whole():
+    # typed from their code: chips of 448 without overlap, moved inside at the far edges
+    settings = compose_run(["experiment=released"])
+    assert settings.windows == WindowSettings(448, 0, last="whole", weight="even")
+    assert settings.refine == RefineSettings(
+        nodes="superpixels",
+        segments=8000,
+        compactness=10.0,
+        stretched=True,
+        neighbours=100,
+        joint=False,
+        gamma=1.0,
+        sigma=0.0,
+        power=1.0,
+        mutual_twice=True,
+        alpha=0.5,
+        heat="minmax",
+        solver="conjugate_gradients",
+        tolerance=1e-6,
+        most_steps=10,
+    )
+    prompts = settings.prompts
+    assert (prompts.classes, prompts.bias, prompts.epochs) == ("product", True, 10)
+    assert prompts.prompt_scenes == 1
+    assert settings.legend.crosswalk == "mapsr"
+    assert settings.backbone.model == "vit_base_patch14_dinov2.lvd142m"
+    assert (settings.backbone.positions, settings.backbone.layer) == ("dinov2", -1)
+    assert settings.upsampler.weights == "anyup_paper"
+    assert kind_of(settings.method) == "mapsr" and settings.prior.strength == 0
 
 
 def test_the_files_change_nothing_that_they_do_not_name():

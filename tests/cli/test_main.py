@@ -55,6 +55,17 @@ def test_commands_do_not_wait_for_what_reads_vectors():
     assert done.stdout == "[]\n"
 
 
+def test_a_map_waited_for_what_trains_and_judges():
+    # Lightning and torchmetrics bring torchvision and torch's compiler: three times the start
+    asked = (
+        "import sys\nimport mapsr.cli.compose, mapsr.region, mapsr.experiment\n"
+        "late = 'lightning', 'torchmetrics', 'torchvision', 'torch._dynamo', 'timm', 'matplotlib'\n"
+        "print([name for name in (*late, 'wandb', 'pynndescent') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
+
+
 @pytest.mark.parametrize("arguments", [["mapp"], [], ["run", "--nonsense"], ["bench"]])
 def test_what_argparse_refuses_exits_with_two(arguments, capsys):
     with pytest.raises(SystemExit) as raised:

@@ -1,6 +1,7 @@
 """`mapsr map` as it is without any choice: EM prompts, and the product as a prior."""
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from make_maps import coarse_file, labels_of
 import mapsr.legends
 from mapsr.cli.main import main
 from mapsr.geo import Grid, cell_spans, read_codes, read_grid
-from mapsr.legends import load_crosswalk
+from mapsr.geo.ground import pixel_areas
+from mapsr.legends import load_crosswalk, load_legend
 from mapsr.methods import load_fitted
 
 QUICK = ("upsampler=bilinear", "prompts.pixels=2000", "windows.chip=48", "windows.overlap=8")
@@ -50,6 +52,79 @@ def test_scores_are_probabilities_and_the_confidence_is_the_bests(made):
     assert np.allclose(values[:, seen].sum(0), 1, atol=1e-4)
     assert np.array_equal(sure[seen], values.max(0)[seen])
     assert np.isnan(sure[~seen]).all()
+
+
+def test_a_record_beside_the_map_says_its_areas_and_the_product_s(made, scene_folder, capsys):
+    record = json.loads(made.with_name("map_record.json").read_text())
+    labels, grid = labels_of(made), read_grid(made)
+    areas = pixel_areas(grid, grid.window)
+    codes = read_codes(product(scene_folder), grid, grid.window)
+    crosswalk = load_crosswalk("paraformer", load_legend("nlcd"), load_legend("chesapeake4"))
+    given = crosswalk.apply(crosswalk.source.encode(codes)[0])
+    seen = (labels != 255) & (given != 255)
+    for index, row in enumerate(record["areas"]["classes"]):
+        assert row["hectares"] == pytest.approx(areas[labels == index].sum() / 1e4, abs=1e-4)
+        there = seen & (given == index)
+        assert row["product_hectares"] == pytest.approx(areas[there].sum() / 1e4, abs=1e-4)
+        if there.any():
+            share = 100 * areas[there & (labels == index)].sum() / areas[there].sum()
+            assert row["product_that_agrees_per_cent"] == pytest.approx(share, abs=1e-3)
+    with rasterio.open(made.with_name("map_confidence.tif")) as dataset:
+        sure = dataset.read(1)
+    low = 100 * areas[sure < 0.5].sum() / areas[labels != 255].sum()
+    assert record["confidence"]["low_per_cent"] == pytest.approx(low, abs=1e-3)
+    assert record["product"]["legend"] == "nlcd" and record["product"]["crosswalk"] == "paraformer"
+    assert set(record["seconds"]) == {"fit", "map", "measure", "total"}
+    assert record["seconds"]["total"] >= record["seconds"]["fit"] > 0
+    (image_file,) = record["inputs"]["images"]
+    assert image_file["path"] == str(image(scene_folder).resolve())
+    assert record["inputs"]["products"][0]["path"] == str(product(scene_folder).resolve())
+    assert record["versions"]["mapsr"] and record["settings"]["low_confidence"] == 0.5
+    assert record["command"].startswith("mapsr map image=")
+    assert record["log"] == str(made.with_name("map_log.txt"))
+
+
+def test_the_record_is_one_line_of_json_on_stdout(made, scene_folder, tmp_path, capsys):
+    out = tmp_path / "map.tif"
+    capsys.readouterr()
+    assert mapped(made, scene_folder, out, "--json") == 0
+    shown = capsys.readouterr()
+    assert json.loads(shown.out) == json.loads(out.with_name("map_record.json").read_text())
+    assert f"map in {out}" in shown.err
+    first = out.with_name("map_record.json").read_bytes()
+    assert mapped(made, scene_folder, out) == 0  # made before: measured before
+    assert out.with_name("map_record.json").read_bytes() == first
+    out.with_name("map_record.json").unlink()
+    assert mapped(made, scene_folder, out) == 0
+    again = json.loads(out.with_name("map_record.json").read_text())
+    assert again["areas"] == json.loads(first)["areas"]
+    assert json.loads(first)["product"] is None  # none was named
+
+
+def test_a_file_of_somebody_else_in_place_of_the_record_stays(made, scene_folder, tmp_path, capsys):
+    other = tmp_path / "map_record.json"
+    other.write_text('{"type": "FeatureCollection"}')
+    assert mapped(made, scene_folder, tmp_path / "map.tif") == 1
+    assert "is no record of a map: choose another out=" in capsys.readouterr().err
+    assert other.read_text() == '{"type": "FeatureCollection"}'
+    assert not (tmp_path / "map.tif").exists()
+
+
+def test_several_times_the_product_s_area_is_said_where_the_map_is_made(
+    made, scene_folder, tmp_path, capsys
+):
+    # impervious land came out ten times too large, and nothing said it
+    labels, out = labels_of(made), tmp_path / "map.tif"
+    most = int(np.bincount(labels[labels != 255], minlength=4)[:4].argmax())
+    code = 41 if most != 1 else 11  # a class that hardly is there
+    grid = read_grid(image(scene_folder))
+    place = Grid(grid.crs, grid.transform @ Affine.scale(5), 14, 22)
+    other = coarse_file(tmp_path / "one.tif", place, np.full((14, 22), code))
+    assert mapped(made, scene_folder, out, other, "product_prior=0") == 0
+    err = capsys.readouterr().err
+    assert "though the product has none of it" in err
+    assert "though the product has none of it" in (tmp_path / "map_log.txt").read_text()
+    assert json.loads((tmp_path / "map_record.json").read_text())["warnings"]
 
 
 def test_the_fit_says_which_table_it_used(made):

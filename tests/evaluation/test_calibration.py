@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mapsr.errors import DataError
-from mapsr.evaluation.calibration import Reliability, held_out_cells, product_probabilities
+from mapsr.evaluation.calibration import Reliability, product_probabilities
 
 
 def drawn(seed, count=200_000, classes=3, sharpen=1.0):
@@ -98,14 +98,3 @@ def test_calibration_without_truth_sees_what_truth_sees():
 def test_a_class_that_no_product_class_holds_is_refused():
     with pytest.raises(DataError, match="target class 0 has probability"):
         product_probabilities(np.ones((3, 1)) / 3, SHARES, np.array([0, 0, 1]))
-
-
-def test_held_out_blocks_are_whole_and_as_many_as_asked():
-    held = held_out_cells(95, 122, (10, 12), part=0.25, block=2, seed=3)
-    blocks = [held[r : r + 20, c : c + 24] for r in range(0, 95, 20) for c in range(0, 122, 24)]
-    whole = [block.all() for block in blocks]
-    assert all(one or not block.any() for one, block in zip(whole, blocks, strict=True))
-    assert sum(whole) == round(0.25 * len(blocks))
-    assert np.array_equal(held, held_out_cells(95, 122, (10, 12), part=0.25, block=2, seed=3))
-    with pytest.raises(DataError, match="part is 1"):
-        held_out_cells(9, 9, (3, 3), part=1, block=1, seed=0)

@@ -103,7 +103,7 @@ def test_pattern_meets_files_by_name(tmp_path):
 
 
 def test_registry_of_ecovision_gives_table_3():
-    assert registry_names() == ("ecovision",)
+    assert registry_names() == ("ecovision", "ecovision_table6")
     registry = load_registry("ecovision", dict.fromkeys(SIX, "a.tif"))
     assert tuple(product.name for product in registry.products) == SIX
     table3 = Rule(tuple(range(8)), (4, 5, 4, 3, 3, 4, 4, 4))

@@ -8,7 +8,7 @@ from stand_ins import generator, uniform
 from mapsr.geo import Window, WindowSettings
 from mapsr.mapping import MapPlan, Output
 from mapsr.mapping.blend import UnitBlend, join
-from mapsr.mapping.outputs import empty_values, values_of
+from mapsr.mapping.outputs import Channels, empty_values, values_of
 
 CLASSES = 3
 
@@ -20,7 +20,7 @@ def plans(draw, side=40):
     return MapPlan((draw(st.integers(1, side)), draw(st.integers(1, side))), windows)
 
 
-def mapped(plan, valid, score, outputs=EVERY):
+def mapped(plan, valid, score, outputs=EVERY, channels=None):
     """The outputs of a raster from units that are scored one by one; chips without data are not."""
     results = []
     for unit in plan:
@@ -29,12 +29,12 @@ def mapped(plan, valid, score, outputs=EVERY):
             if valid[window.slices].any():
                 scores = {layer: one[None] for layer, one in score(window).items()}
                 blend.add([window], valid[window.slices][None], scores)
-        results.append(blend.result(outputs))
+        results.append(blend.result(outputs, channels))
     whole = empty_values(outputs, CLASSES, plan.size)
     for unit in plan:
         near = [results[other.number] for other in plan.touching(unit)]
         rows, columns = unit.owned.slices
-        for key, values in (join(plan, unit, near, outputs, CLASSES) or {}).items():
+        for key, values in (join(plan, unit, near, outputs, CLASSES, channels) or {}).items():
             assert values.shape[1:] == (unit.owned.height, unit.owned.width)
             whole[key][:, rows, columns] = values
     return {key: torch.from_numpy(values) for key, values in whole.items()}
@@ -155,6 +155,31 @@ def test_maps_from_windows_cut_elsewhere_agree_inside(shift):
     assert inside.float().mean() > 0.2
     torch.testing.assert_close(first[:, :, inside], second[:, :, inside])
     torch.testing.assert_close(first[:, :, inside], whole[:, :, shift:][:, :, inside])
+
+
+def test_outputs_are_averaged_over_windows_before_their_classes_are_taken():
+    # two windows that see one pixel; outputs stand for tree, tree, low vegetation and nothing
+    plan = MapPlan((1, 1), WindowSettings(1, 0))
+    scores = torch.tensor([[0.36, 0.30, 0.34, 0.9], [0.30, 0.36, 0.34, 0.9]]).mean(0)
+    channels = Channels((0, 0, 1, 255), 3)
+    found = mapped(
+        plan,
+        torch.ones(1, 1, dtype=torch.bool),
+        lambda window: {"map": scores[:, None, None]},
+        channels=channels,
+    )
+    assert found["map_labels"].flatten() == 1  # the largest of each class first would be tree
+    wanted = torch.tensor([0.33, 0.34, torch.nan])
+    torch.testing.assert_close(found["map_scores"].flatten(), wanted, equal_nan=True)
+    # the same two windows, one above the other, with a pixel that both see in the middle
+    plan = MapPlan((3, 1), WindowSettings(2, 1, 1, weight="even"))
+
+    def score(window):
+        first = [0.36, 0.30, 0.34, 0.0] if window.row == 0 else [0.30, 0.36, 0.34, 0.0]
+        return {"map": torch.tensor(first)[:, None, None].expand(-1, 2, 1)}
+
+    found = mapped(plan, torch.ones(3, 1, dtype=torch.bool), score, channels=channels)
+    assert found["map_labels"].flatten().tolist() == [0, 1, 0]
 
 
 def test_layers_are_kept_apart():

@@ -14,6 +14,7 @@ from mapsr.features import TextureSettings
 from mapsr.geo import WindowSettings
 from mapsr.legends import load_legend
 from mapsr.methods import FittedMethod, ImageFacts, MethodParts, Runtime, State
+from mapsr.methods.earlier import upgraded
 from mapsr.methods.fitted import FILE, find_fitted, load_fitted
 from mapsr.methods.mapsr import MapSRSettings
 from mapsr.plugins import load_choices
@@ -65,6 +66,29 @@ def test_all_of_it_comes_back(tmp_path, fitted):
     assert [one.name for one in path.parent.iterdir()] == [FILE]
     assert path.stat().st_mode & 0o777 == (tmp_path / "new").stat().st_mode & 0o666
     assert load_fitted(path).build(CPU).prompts.present.tolist() == [True, False, True, True]
+
+
+def test_channels_come_back_and_are_checked(tmp_path, fitted):
+    path = tmp_path / FILE
+    replace(fitted, channels=(255, 0, 2, 0)).save(path)
+    assert load_fitted(path).channels == (255, 0, 2, 0)
+    with pytest.raises(FittedError, match="scores' channels is not what its method gives"):
+        load_fitted(path).build(CPU)
+    replace(fitted, channels=(0, 4)).save(path)
+    with pytest.raises(FittedError, match=r"channels are \[0, 4\], expected numbers of 4 classes"):
+        load_fitted(path)
+
+
+def test_a_network_of_before_channels_gets_those_of_its_outputs():
+    def channels(targets):
+        return upgraded({"version": 3, "facts": {"outputs": {"targets": targets}}}, None)[
+            "channels"
+        ]
+
+    assert channels([255, 1, 0, 1]) == [255, 1, 0, 1]
+    assert channels([255, 0, 1, 2, 255]) is None
+    assert upgraded({"version": 3, "facts": {}}, None)["channels"] is None
+    assert upgraded({"version": 3, "channels": [0, 0]}, None)["channels"] == [0, 0]
 
 
 def test_a_folder_of_one_map_is_enough_and_of_several_is_not(tmp_path, fitted):

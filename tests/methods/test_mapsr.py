@@ -1,13 +1,14 @@
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 import torch
 from make_chips import NAMES, crosswalk, make_chip
 from stand_ins import MeanColour
 
-from mapsr.errors import DataError, FittedError, PromptError
+from mapsr.errors import ConfigError, DataError, FittedError, PromptError
 from mapsr.legends import LandClass
-from mapsr.methods import FeatureExtractor, MapSR, Runtime
+from mapsr.methods import FeatureExtractor, ImageFacts, MapSR, Runtime, Task
 from mapsr.progress import Quiet
 from mapsr.prompts import ClassPrompts, CoarsePromptSettings, TruthPromptSettings
 from mapsr.refine import RefineSettings
@@ -97,6 +98,69 @@ def test_prompts_from_truth_are_means_over_valid_pixels():
         torch.testing.assert_close(method.prompts.vectors[number], mean, rtol=1e-4, atol=1e-5)
     labels = method.score([CHIPS[2]])["map"][0].argmax(0)
     assert right(labels, CHIPS[2]) > 0.97
+
+
+@dataclass(frozen=True)
+class DrawnTask(Task):
+    """A task whose scenes are chips in memory, three of one scene each."""
+
+    def chips(self, most, scenes=None):
+        wanted = self.scenes if scenes is None else scenes
+        return [chip for scene in wanted for chip in scene.chips][:most]
+
+
+@dataclass(frozen=True)
+class DrawnScene:
+    name: str
+    chips: tuple
+
+
+SCENES = tuple(
+    DrawnScene(name, tuple(make_chip(3 * n + k, scene=name) for k in range(2)))
+    for n, name in enumerate("abcdef")
+)
+
+
+def fitted_on(settings, seed):
+    method = mapsr(settings=settings)
+    image = ImageFacts(1.0, 3, "float32")
+    method.fit(DrawnTask(None, SCENES, crosswalk(), image, 58, Path("none"), seed))
+    return method
+
+
+def test_the_seed_says_which_scene_gives_its_truth_and_the_record_does():
+    taught = {}
+    for seed in range(8):
+        method = fitted_on(TruthPromptSettings(), seed)
+        [name] = method.facts()["truth_scenes"]
+        own = next(scene for scene in SCENES if scene.name == name)
+        sure = mapsr(settings=TruthPromptSettings())
+        sure.fit_chips(own.chips, crosswalk(), 0, Quiet())
+        # of this scene alone
+        assert torch.equal(method.prompts.vectors, sure.prompts.vectors)
+        taught[seed] = name
+    assert len(set(taught.values())) > 3
+    again = fitted_on(TruthPromptSettings(), 3).facts()["truth_scenes"]
+    assert again == [taught[3]]
+    assert fitted_on(TruthPromptSettings(scenes=None), 1).facts()["truth_scenes"] == list("abcdef")
+    three = fitted_on(TruthPromptSettings(scenes=3), 1).facts()["truth_scenes"]
+    assert len(three) == 3 and three == sorted(three)
+
+
+def test_prompts_of_one_scene_and_a_probe_of_all():
+    few = replace(SETTINGS, prompt_scenes=1, chips=5)
+    one, every = fitted_on(few, 2), fitted_on(replace(few, prompt_scenes=None), 2)
+    assert torch.equal(one.probe.weight, every.probe.weight)
+    [name] = one.facts()["prompt_scenes"]
+    assert "prompt_scenes" not in every.facts()
+    own = next(scene for scene in SCENES if scene.name == name)
+    agreed = 0
+    for chip in own.chips:  # all of them, though the probe has five chips of six scenes
+        best = one.probe.scores(one.extractor([chip]))[0, :, :41, :58].argmax(0)
+        agreed += int(((best == target_of(chip)) & chip.valid).sum())
+    assert int(one.prompts.counts.sum()) == agreed
+    with pytest.raises(ConfigError, match=r"prompts.prompt_scenes is 0"):
+        replace(SETTINGS, prompt_scenes=0)
 
 
 def test_scores_of_two_chips_equal_those_of_one_by_one():

@@ -10,6 +10,7 @@ from mapsr.data import Chip
 from mapsr.errors import ConfigError, DataError, FittedError, WeightsError
 from mapsr.geo import Window
 from mapsr.legends import load_crosswalk, load_legend
+from mapsr.mapping.outputs import Channels
 from mapsr.methods.method import ImageFacts, State, Task
 from mapsr.methods.network import NetworkMethod, NetworkMethodSettings
 from mapsr.methods.outputs import Outputs
@@ -116,26 +117,39 @@ def test_settings_that_do_not_fit_are_refused(values, message):
 
 
 def test_scores_by_hand():
-    # outputs: background, class 1, class 0, class 1, none; no output for class 2
+    # outputs: background, class 1, class 0, none; no output for class 2
+    outputs = Outputs((), (255, 1, 0, 255), NAMES)
+    assert outputs.channels is None
+    logits = torch.tensor([9.0, 1.0, 0.0, 9.0]).view(1, 4, 1, 1)
+    for every in (False, True):  # classes, so that their probabilities sum to one
+        scores = outputs.scores(logits, every=every).flatten()
+        total = 1 + torch.tensor(1.0).exp()
+        torch.testing.assert_close(scores[:2], torch.stack([1 / total, 1 - 1 / total]))
+        assert scores[2] == -torch.inf
+
+
+def test_scores_of_outputs_that_share_a_class_by_hand():
     outputs = Outputs((), (255, 1, 0, 1, 255), NAMES)
-    logits = torch.tensor([9.0, 1.0, 0.0, 2.0, 9.0]).view(1, 5, 1, 1)
-    scores = outputs.scores(logits).flatten()
-    total = sum(torch.tensor(v).exp() for v in (1.0, 0.0, 2.0))
-    expected = torch.stack([1 / total, torch.tensor(2.0).exp() / total])
-    torch.testing.assert_close(scores[:2], expected)
-    assert scores[2] == -torch.inf
+    assert outputs.channels == (255, 1, 0, 1, 255)
+    logits = torch.tensor([9.0, 1.0, 0.0, 2.0, 9.0])
+    scores = outputs.scores(logits.view(1, 5, 1, 1).half())
+    assert scores.dtype == torch.float32
+    wanted = torch.tensor([-torch.inf, 1, 0, 2, -torch.inf]).softmax(0)
+    torch.testing.assert_close(scores.flatten(), wanted)
+    # the authors' code takes the probabilities of all outputs
+    every = outputs.scores(logits.view(1, 5, 1, 1), every=True)
+    torch.testing.assert_close(every.flatten(), logits.softmax(0))
 
 
 def test_the_map_is_the_most_probable_outputs_class():
     outputs = Outputs((), (255, 2, 0, 1, 255, 0, 2), NAMES)
     logits = torch.randn(2, 7, 5, 8, generator=torch.Generator().manual_seed(1)).half()
-    scores = outputs.scores(logits)
-    assert scores.shape == (2, 3, 5, 8)
-    assert scores.dtype == torch.float32
     stands = torch.tensor([1, 2, 3, 5, 6])
     best = stands[logits[:, stands].float().argmax(1)]
-    assert torch.equal(scores.argmax(1), torch.tensor(outputs.targets)[best])
-    assert (scores.sum(1) <= 1 + 1e-6).all()
+    scores = Channels(outputs.channels, 3)
+    for every in (False, True):
+        found = torch.stack([scores.of(one) for one in outputs.scores(logits, every=every)])
+        assert torch.equal(found.argmax(1), torch.tensor(outputs.targets)[best])
 
 
 @pytest.mark.parametrize(
@@ -268,6 +282,28 @@ def test_a_network_that_comes_back_needs_none_of_the_weights_it_began_with():
     one = method(network=UNetFormerSettings(checkpoint="elsewhere.pth"))
     one.load(state)
     assert one.outputs == outputs
+
+
+def test_a_network_of_the_products_classes_gives_its_outputs(scenes):
+    # the classes 5 and 7 of the product are both low vegetation
+    merged = replace(PRODUCT, table=(2, 0, 2, 255))
+    one = method(classes="product", background=True)
+    assert one.channels is None
+    one.stand_in(merged, ImageFacts(255.0, 4, "uint8"))
+    assert one.channels == (255, 2, 0, 2, 255)
+    corrected = one.score([chip_of(scenes)])["map"]
+    assert corrected.shape == (1, 5, 24, 32)
+    assert (corrected[:, [0, 4]] == 0).all()
+    one.released = True
+    released = one.score([chip_of(scenes)])["map"]
+    assert (released[:, [0, 4]] > 0).all()
+    torch.testing.assert_close(released.sum(1), torch.ones(1, 24, 32))
+
+
+def test_scenes_that_gave_truth_are_recorded(task):
+    one = method(labels="truth", training=replace(RECIPE, epochs=1))
+    one.fit(task)
+    assert one.facts()["truth_scenes"] == ["a", "b"]
 
 
 def test_a_stand_in_scores_like_a_fit(scenes):

@@ -74,6 +74,11 @@ def test_em_prompts_tell_the_classes_apart_and_train_nothing():
     climbed = facts["em_objective"]
     assert all(one < other + 1e-9 for one, other in pairwise(climbed))
     assert sum(facts["class_weights"].values()) == pytest.approx(1)
+    # what a fit found goes with it: maps of other images say how sure to be
+    assert facts["product_calibration"]["error"] < 0.2
+    again = parts().build(CPU, LEGENDS.target)
+    again.load(method.state())
+    assert again.facts()["product_calibration"] == facts["product_calibration"]
 
 
 @pytest.mark.parametrize("through", ["pixels", "operator"])

@@ -43,7 +43,7 @@ def test_prompts_are_the_means_of_dense_features():
 def test_merging_two_states_equals_one():
     first, second = batch(82), batch(83)
     merged = state_of(first)
-    merged.merge_state(state_of(second))
+    merged.merge(state_of(second))
     for ours, expected in zip(merged.compute(), state_of(first, second).compute(), strict=True):
         torch.testing.assert_close(ours, expected)
 

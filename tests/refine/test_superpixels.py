@@ -94,6 +94,30 @@ def test_a_chip_with_colours_of_full_range_is_cut_as_scikit_image_cuts_it():
     assert np.mean(np.equal(partition(ours), partition(torch.from_numpy(theirs)))) > 0.99
 
 
+def test_stretched_chips_are_cut_as_the_released_code_cuts_them():
+    # dull clouds, of which scikit-image makes the most; another band than red has the extremes
+    image = 0.2 + 0.3 * smooth(13)
+    image[2] = image[2] * 0.8 + 0.02
+    wanted = round(5000 * HEIGHT * WIDTH / 448**2)
+    values = (image.permute(1, 2, 0).numpy() * 255).astype(np.float64)
+    theirs = slic(values, n_segments=wanted, compactness=10, start_label=0)
+    alike = []
+    for stretched in (True, False):
+        ours, _ = superpixels(image, everywhere(image), 5000, 10, stretched=stretched)
+        alike.append(np.mean(np.equal(partition(ours), partition(torch.from_numpy(theirs)))))
+    assert alike[0] > 0.99 > 0.9 > alike[1]
+    flat = torch.full((3, 32, 48), 0.4)
+    assert superpixels(flat, everywhere(flat), 5000, 10, stretched=True)[1] > 1
+
+
+def test_what_is_stretched_lies_in_the_valid_area():
+    image, valid = smooth(14), everywhere(smooth(14))
+    valid[:20] = False
+    other = torch.where(valid, image, 0.0)
+    labels, _ = superpixels(image, valid, 5000, 10, stretched=True)
+    assert torch.equal(labels, superpixels(other, valid, 5000, 10, stretched=True)[0])
+
+
 def test_compactness_trades_colour_for_distance():
     # stripes that lie across the squares
     image = torch.full((3, HEIGHT, WIDTH), 0.3)
