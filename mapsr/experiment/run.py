@@ -164,7 +164,7 @@ class Run:
         return metrics
 
     def require_same_inputs(self) -> None:
-        """Raise DataError where files changed on the way: part of the results would be of others."""
+        """Raise DataError where files changed on the way: results would be of both."""
         if self.found and self.settings.fingerprint(self.found) != self.fingerprint:
             raise DataError(
                 "Images, labels or files of the settings changed while the run was under way, so "

@@ -94,7 +94,10 @@ def test_cover_by_hand():
 
 def blend_weights(side, windows):
     cut = spans(side, windows)
-    return [blend_weight(cut, index, windows.overlap) for index in range(len(cut))]
+    return [
+        blend_weight(cut, index, 1 if windows.weight == "even" else windows.overlap + 1)
+        for index in range(len(cut))
+    ]
 
 
 @settings(deadline=None)
