@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: install run test soak mutants check format lock picture clean
+.PHONY: install run test soak mutants fuzz check format lock picture clean
 
 install: $(READY)
 
@@ -30,14 +30,18 @@ test: install
 soak: install
 	$(BIN)/python -m pytest -m soak
 
-# Changes the code of the core at random and prints which changes no test notices. cosmic-ray, which
-# makes them, lies apart from the environment.
 MINUTES ?= 10
 SEED ?= 0
 ROOMS ?=
+# Changes the code of the core at random and prints which changes no test notices. cosmic-ray, which
+# makes them, lies apart from the environment.
 mutants: install
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --target $(VENV)/mutants "cosmic-ray>=8.7"
 	PYTHONPATH=$(VENV)/mutants $(BIN)/python scripts/mutants.py --minutes $(MINUTES) --seed $(SEED) $(ROOMS)
+
+# Damaged input of every kind, for so many minutes; SEED=N draws others.
+fuzz: install
+	PYTHONPATH=tests $(BIN)/python tests/cli/fuzz.py --minutes $(MINUTES) --seed $(SEED)
 
 check: install
 	$(BIN)/ruff check .

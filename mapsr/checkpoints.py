@@ -38,7 +38,7 @@ def load_state(path: Path) -> "dict[str, torch.Tensor]":
             content = load_file(path) if safe else torch.load(path, "cpu", weights_only=True)
     except UnpicklingError as error:
         # torch's own words go on to tell how to run the code
-        raise _unreadable(path, _refused(str(error))) from error
+        raise _unreadable(path, refused(str(error))) from error
     except (OSError, RuntimeError, EOFError, ValueError, SafetensorError) as error:
         why = str(error).partition("\n")[0]
         if "weights_only" in why:  # TorchScript, or an archive of old versions
@@ -64,8 +64,8 @@ def _tensors(content: object) -> "dict[str, torch.Tensor] | None":
     return _tensors(inner[0]) if inner else None
 
 
-def _refused(message: str) -> str:
-    """Say why torch did not unpickle a file."""
+def refused(message: str) -> str:
+    """Say why torch did not unpickle a file, without its advice to run what is in it."""
     _, found, rest = message.partition("GLOBAL ")
     name = rest.split()[0] if found and rest.split() else None
     if name is None:

@@ -4,6 +4,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from mapsr.errors import WeightsError
+from mapsr.paths import is_there, local_path
 from mapsr.settings import Plain, content_of
 from mapsr.weights import REGISTRY, entry, locate, sha256_of
 
@@ -24,8 +25,8 @@ def contents_of(settings: object, weights_folder: str | None = None) -> Plain:
     kept = {name: _own_file(one) for name, one in content_of(settings).items()}
     path = kept.get("checkpoint")
     if isinstance(path, str):
-        file = Path(path).expanduser()
-        if not file.is_file():
+        file = local_path(path, "checkpoint", WeightsError) if path.strip() else Path()
+        if not (is_there(file) and file.is_file()):
             raise WeightsError(f"checkpoint '{path}' is not a file; name an existing one.")
         kept["checkpoint"] = _hash_of(file)
     elif isinstance(kept.get("weights"), str) and kept.get("pretrained", True):
@@ -39,7 +40,7 @@ def _own_file(value: object) -> object:
         return [_own_file(one) for one in value]
     if isinstance(value, str) and value.endswith((".yaml", ".yml")):
         path = Path(value).expanduser()
-        if path.is_file():
+        if is_there(path) and path.is_file():
             return {"file": path.name, "sha256": _hash_of(path)}
     return value
 

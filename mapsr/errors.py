@@ -1,7 +1,30 @@
 """The errors that mapsr raises on purpose: each message is one sentence a user can act on."""
 
+import errno
+import os
 from collections.abc import Iterable
 from difflib import get_close_matches
+
+SYSTEM_HELP = {
+    errno.EMFILE: "raise the limit of open files (ulimit -n), or use fewer threads",
+    errno.ENFILE: "close other programs, or raise the machine's limit of open files",
+    errno.ENOMEM: "free memory, or read smaller windows",
+    errno.EACCES: "give yourself the right to it",
+    errno.EPERM: "give yourself the right to it",
+    errno.EROFS: "choose a folder that can be written",
+    errno.EIO: "check the disk, or the network that it lies on",
+    errno.ESTALE: "check the network that it lies on",
+    errno.ETIMEDOUT: "check the network that it lies on",
+    errno.ENOTCONN: "check the network that it lies on",
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "make room on the disk, or have the quota raised",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ELOOP: "its links lead back to themselves: remove one of them",
+    errno.ENOENT: "check the path",
+    errno.ENOTDIR: "check the path, of which a part is a file",
+    errno.EISDIR: "remove the folder that lies where a file is expected",
+}
+"""Errors of the operating system, and what helps."""
 
 
 class MapsrError(Exception):
@@ -80,3 +103,14 @@ def require_range(
         bracket = "(" if open_low else "["
         raise ConfigError(f"{what} is {value}, expected a number in {bracket}{low:g}, {high:g}].")
     return value
+
+
+def said_by_system(error: OSError) -> str:
+    """Say in a sentence what the operating system refused, where, and what helps."""
+    names = [os.fsdecode(name) for name in (error.filename, error.filename2) if name]
+    where = " and ".join(name if len(name) < 300 else f"{name[:80]}..." for name in names)
+    if error.errno is None:
+        return f"{where or 'A file'} can't be used: {error}."
+    help_ = SYSTEM_HELP.get(error.errno, "check the disk and the rights there")
+    reason = f"'{os.strerror(error.errno)}' ({errno.errorcode.get(error.errno, error.errno)})"
+    return f"{where or 'A file'} can't be read or written: the system says {reason}; {help_}."

@@ -3,10 +3,11 @@
 import os
 from pathlib import Path
 
+from mapsr.paths import local_path
 from mapsr.weights import cache_folder
 
 
 def token_folder(folder: str | None = None) -> Path:
     """Return the folder of tokens: ``folder``, else MAPSR_CACHE, else below the user's cache."""
     named = folder or os.environ.get("MAPSR_CACHE")
-    return Path(named).expanduser() if named else cache_folder().with_name("tokens")
+    return local_path(named, "cache.folder") if named else cache_folder().with_name("tokens")

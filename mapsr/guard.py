@@ -17,12 +17,14 @@ class Guard:
 
     Attributes:
         error: what was raised inside, in a sentence; None after success.
+        kind: its class.
         trace: its Python trace.
     """
 
     def __init__(self, passes: type[Exception] | tuple[type[Exception], ...] = ()) -> None:
         self._passes = passes
         self.error: str | None = None
+        self.kind: type[Exception] | None = None
         self.trace: str | None = None
 
     def __enter__(self) -> Self:
@@ -38,5 +40,6 @@ class Guard:
             return False
         name = "" if isinstance(error, MapsrError) else f"{type(error).__name__}: "
         self.error = f"{name}{error}"
+        self.kind = type(error)
         self.trace = "".join(traceback.format_exception(error))
         return True

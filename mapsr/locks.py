@@ -14,6 +14,10 @@ LOCK = ".lock"
 """Name of the file, present while a process works in the folder, that says which one."""
 
 
+class BusyError(ConfigError):
+    """Another process works in a folder."""
+
+
 def refuse_link(folder: Path) -> None:
     """Refuse a link in place of a folder that is emptied: what it points to is somebody else's.
 
@@ -50,7 +54,7 @@ class FolderLock:
         try:
             self._lock.acquire()
         except Timeout:
-            raise ConfigError(
+            raise BusyError(
                 f"another process{self._owner()} is working on '{self.folder}'; wait for it, or "
                 "choose another folder."
             ) from None

@@ -14,6 +14,7 @@ from pathlib import Path
 from mapsr.checkpoints import load_state
 from mapsr.errors import WeightsError, near_match
 from mapsr.files import whole_file
+from mapsr.paths import is_there, local_path
 from mapsr.published import REGISTRY, Weights
 from mapsr.trust import Evidence, record, recorded
 
@@ -87,8 +88,8 @@ def resolve(name: str, checkpoint: str | None = None, folder: str | None = None)
     """
     weights = entry(name)
     if checkpoint is not None:
-        path = Path(checkpoint).expanduser()
-        if not path.is_file():
+        path = local_path(checkpoint, "checkpoint", WeightsError) if checkpoint.strip() else Path()
+        if not (is_there(path) and path.is_file()):
             raise WeightsError(
                 f"checkpoint '{checkpoint}' for {name} is not a file; name an existing one, or "
                 "leave checkpoint unset to use the published weights."
@@ -212,8 +213,8 @@ def sha256_of(path: Path) -> str:
 
 
 def _folder(what: str, value: str) -> Path:
-    path = Path(value).expanduser()
-    if not path.is_dir():
+    path = local_path(value, what, WeightsError)
+    if not (is_there(path) and path.is_dir()):
         raise WeightsError(
             f"{what} is '{value}', which is not a folder; name an existing one that holds weights, "
             "or unset it."

@@ -61,12 +61,14 @@ ROOMS = {
 }
 # beside the rooms, open to all of them
 OPEN = {
-    *("changes", "contents", "errors", "files", "findings", "folders", "guard", "locks", "plugins"),
+    *("changes", "contents", "errors", "files", "findings", "folders", "guard", "locks", "paths"),
     "reference",
     *(
         "checkpoints",
+        "plugins",
         "progress",
         "published",
+        "quoting",
         "quiet",
         "settings",
         "strict_yaml",
@@ -79,7 +81,7 @@ FOREIGN = {
     "hydra": {"cli/advice.py", "cli/compose.py", "cli/sweep.py"},
     "omegaconf": {"cli/advice.py", "cli/compose.py", "cli/sweep.py", "settings.py"},
     "wandb": {"tracking/wandb_logger.py"},
-    "rasterio": {"geo", "data", "doctor", "benchmarks"},
+    "rasterio": {"geo", "data", "doctor"},
     "pyogrio": {"geo"},
     "shapely": {"geo"},
 }

@@ -145,7 +145,7 @@ def fit(
         words = [f"image={as_path(image, Path(folder), 'image')}", f"coarse={coarse}"]
         words += [f"out={path.with_suffix('')}.tif", *overrides, *words_of(keys)]
         settings = compose_map(words)
-        images = usable(find_images(settings.image, Path(coarse)), settings, None)
+        images = usable(find_images(settings.image, settings.coarse), settings, None)
         fitted, _ = fit_region(images, settings, path, progress or Quiet())
     return Fitted(path, fitted)
 

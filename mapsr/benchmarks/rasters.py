@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 import torch
 from affine import Affine
-from rasterio.crs import CRS
 
 from mapsr.data.landscape import Canvas, draw_landscape
 from mapsr.features import Encoder, TextureSettings, ViT, ViTSettings
 from mapsr.geo import Grid, ImageReader, Window, WindowSettings, image_info, window_writer
+from mapsr.geo.projections import epsg
 from mapsr.legends import load_legend
 from mapsr.mapping import MapJob, MapPlan, Output, Raster, Score
 from mapsr.methods import FeatureExtractor, MapSR
@@ -29,7 +29,7 @@ def draw_raster(path: Path, size: tuple[int, int]) -> None:
     tile = _landscape()
     tile = np.concatenate([tile, tile[:, :, ::-1]], axis=2)
     tile = np.concatenate([tile, tile[:, ::-1]], axis=1)  # (4, 2 x 512, 2 x 512): no hard edge
-    grid = Grid(CRS.from_epsg(26918), Affine(1, 0, 380_000, 0, -1, 4_320_000), *size)
+    grid = Grid(epsg(26918), Affine(1, 0, 380_000, 0, -1, 4_320_000), *size)
     side = tile.shape[1]
     with window_writer(path, grid, len(tile), "uint8", 0) as write:
         for top in range(0, size[0], side):

@@ -23,7 +23,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "against one forward pass of a ViT-B/14.",
     )
     upsample.add_argument("--repeats", type=int, default=3, help="timings, the shortest counts")
-    upsample.add_argument("--device", default="cpu", help="torch's name of the device")
+    devices = ("cpu", "cuda")
+    upsample.add_argument("--device", default="cpu", choices=devices, help="where it computes")
     upsample.set_defaults(run=bench_upsample)
     regions = names.add_parser(
         "map",

@@ -3,6 +3,7 @@
 import io
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 # a log file of an hour's work should stay readable
 PLAIN_INTERVAL_S = 10.0
+
+# C0, DEL and C1, and what turns the direction of text; line ends and tabs are harmless
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 
 LEVELS = {-1: logging.ERROR, 0: logging.WARNING, 1: logging.INFO, 2: logging.DEBUG}
 """Verbosity -> the least serious message that is shown."""
@@ -39,9 +43,19 @@ def forgive_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def complain(error: object) -> None:
+    """Print an error to stderr, in one line whatever the names in it hold."""
+    note("error: " + str(error).replace("\n", "\\n"))
+
+
+def plain(text: str) -> str:
+    """Write out the control characters of a text: names of others must not steer a terminal."""
+    return _CONTROL.sub(lambda found: ascii(found[0])[1:-1], text)
+
+
 def _print(text: str, stream: TextIO) -> None:
     try:
-        print(text, file=stream, flush=True)
+        print(plain(text), file=stream, flush=True)
     except BrokenPipeError:
         # the interpreter flushes once more at its end, and would complain
         with suppress(OSError, ValueError):

@@ -93,7 +93,7 @@ def examine_images(words: Sequence[str], *, timing: bool) -> Iterator[Finding]:
     if not any(one.startswith("out=") for one in overrides):
         overrides.append("out=map.tif")  # nothing is written
     settings = compose_map(overrides)
-    images = find_images(settings.image, Path(settings.coarse) if settings.coarse else None)
+    images = find_images(settings.image, settings.coarse)
     fitted = given_method(settings) if settings.fitted else None
     yield from examine_rasters(images, settings, fitted, timing=timing)
 

@@ -1,5 +1,6 @@
 """Keys of the command line: which of them hold text, and what they were called before."""
 
+import re
 from collections.abc import Callable, Sequence
 from typing import get_args
 
@@ -14,6 +15,9 @@ RENAMED = {
     "trainer": "compute",
 }
 """Keys of earlier versions and what they are called now; to be removed with version 0.3."""
+
+_PROGRAM = re.compile(r"_target_['\"]?\s*:")
+"""A mapping that names what to run; a path may hold the word."""
 
 
 def settled(overrides: Sequence[str], tell: Callable[[str], None]) -> list[str]:
@@ -59,8 +63,9 @@ def _expanded(overrides: Sequence[str]) -> list[str]:
 
 def _refuse_programs(overrides: Sequence[str]) -> None:
     for override in overrides:
-        key = override.lstrip("+~").partition("=")[0]
-        if "_target_" in override or key.startswith(("hydra.callbacks", "hydra/callbacks")):
+        key, _, value = override.lstrip("+~").partition("=")
+        callback = key.startswith(("hydra.callbacks", "hydra/callbacks"))
+        if callback or "_target_" in key or _PROGRAM.search(value):
             raise ConfigError(
                 f"'{override}' would run a program of its own choice, which no setting of mapsr "
                 "may; leave it out (a plug-in is installed instead, see docs/extending.md)."

@@ -1,10 +1,14 @@
 """`mapsr`: find the command, run it, show its errors as one sentence."""
 
 import argparse
+import logging
+import shlex
 import signal
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from tempfile import NamedTemporaryFile
 
 import mapsr
 from mapsr.cli import (
@@ -28,9 +32,15 @@ from mapsr.cli import (
     vectors,
     weights,
 )
-from mapsr.cli.console import configure_logging, forgive_streams, note
-from mapsr.errors import MapsrError
+from mapsr.cli.console import complain, configure_logging, forgive_streams, note
+from mapsr.errors import MapsrError, said_by_system
+from mapsr.guard import Guard
 
+logger = logging.getLogger(__name__)
+
+_LIMITS = (MemoryError, RecursionError, UnicodeError)
+_SENTENCES = (MapsrError, OSError, *_LIMITS)
+"""Errors that are told in a sentence; others are faults of mapsr itself."""
 # modules with add_parser(); none of them imports torch before its command runs
 _COMMANDS = (
     *(run, runs, map, page, label, areas, score, sample, change, compare, sieve, vectors),
@@ -63,10 +73,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = parser().parse_args(arguments)
     configure_logging(parsed.verbose)
     try:
-        with _ended_by_sigterm():
+        with (guard := Guard(passes=_SENTENCES)), _ended_by_sigterm():
             return int(parsed.run(parsed))
+        complain(_unexpected(guard))
+        return 1
     except MapsrError as error:
-        note(f"error: {error}")
+        complain(error)
+        return 1
+    except OSError as error:
+        _show_trace(error)
+        complain(said_by_system(error))
+        return 1
+    except _LIMITS as error:
+        _show_trace(error)
+        complain(_limit(error))
         return 1
     except _Terminated:
         note("ended by SIGTERM; the same command goes on from what is done")
@@ -74,6 +94,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         note("interrupted")
         return 130
+
+
+def _show_trace(error: Exception) -> None:
+    """Show where an error came from, with -v."""
+    logger.info("the error above came from here", exc_info=error)
+
+
+def _limit(error: Exception) -> str:
+    """Say in a sentence what was more than this machine or a file's text takes."""
+    if isinstance(error, MemoryError):
+        return (
+            f"There is not enough memory ({str(error) or 'the system gave none'}): take fewer "
+            "engine.workers=, or a smaller windows.chip= or windows.unit=."
+        )
+    if isinstance(error, RecursionError):
+        return "Something that was given is nested too deep, expected a few levels; check it."
+    return f"Something that was given is not text in UTF-8 ({error}); check names and files."
+
+
+def _unexpected(guard: Guard) -> str:
+    """Keep the trace of a fault of mapsr itself, and say where."""
+    logger.info("%s", guard.trace)
+    what = f"mapsr met an error that it does not expect ({guard.error})"
+    try:
+        with NamedTemporaryFile(
+            "w", prefix="mapsr-", suffix=".txt", delete=False, encoding="utf-8", errors="replace"
+        ) as file:
+            file.write(f"mapsr {mapsr.__version__}: {shlex.join(sys.argv)}\n{guard.trace}")
+    except OSError:
+        return f"{what}; -v shows its trace, please report it with that."
+    return f"{what}; please report it with its trace, which is in {file.name}."
 
 
 class _Terminated(KeyboardInterrupt):

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from mapsr.region import Mapped, MapSettings
 
+_TOLD = 20
+"""Images that could not be mapped that are told one by one."""
 MEMORY = """\
 memory: (workers) x (a chip's features and scores) + layers x classes x (unit + chip)^2 x 4 bytes
 + 32 MiB for blocks of the files (one row of chips of a file that is not tiled), whatever the size
@@ -77,8 +79,10 @@ def report(mapped: "Sequence[Mapped]", *, as_json: bool = False) -> int:
     failed = [one for one in mapped if one.error is not None]
     if len(mapped) == 1 and failed and failed[0].error:
         raise failed[0].error
-    for one in failed:
-        note(f"not mapped: {one.image}: {one.error}")
+    for one in failed[:_TOLD]:
+        note(f"not mapped: {one.image}: " + str(one.error).replace("\n", "\\n"))
+    if len(failed) > _TOLD:
+        note(f"... and {len(failed) - _TOLD} more")
     if failed:
         note(f"{len(failed)} of {len(mapped)} could not be mapped")
     return 1 if failed else 0

@@ -22,11 +22,12 @@ from omegaconf import DictConfig
 
 from mapsr.cli.advice import helpful
 from mapsr.cli.compose import plain, readable, register, session
-from mapsr.cli.console import ConsoleProgress, configure_logging, note, say
+from mapsr.cli.console import ConsoleProgress, complain, configure_logging, note, say
 from mapsr.cli.keys import settled
 from mapsr.errors import ConfigError
 from mapsr.experiment import RunSettings
 from mapsr.guard import Guard
+from mapsr.locks import BusyError
 from mapsr.progress import Progress, Quiet
 from mapsr.settings import assembled
 from mapsr.tracking import fingerprint_hash, finished_metrics
@@ -91,7 +92,7 @@ def run_sweep(overrides: Sequence[str], *, show: bool = False) -> int:
                     say(line)
                 say(f"sweep in {folder.path}")
     if guard.error:
-        note(f"error: the launcher stopped, jobs that it began may still run: {guard.error}")
+        complain(f"the launcher stopped, jobs that it began may still run: {guard.error}")
     whole = all(cell.state in ("done", "skipped") for cell in folder.cells())
     return 0 if whole and not guard.error else 1
 
@@ -117,7 +118,7 @@ def plan_sweep(overrides: Sequence[str]) -> SweepPlan:
     folder = _SWEEPS / f"{configs[0]['name']}-{identity[:8]}"
     if "hydra.sweep.dir" in for_hydra:
         folder = Path(hydra.sweep.dir)
-    for_hydra["hydra.sweep.dir"] = f"'{folder}'"
+    for_hydra["hydra.sweep.dir"] = "'{}'".format(str(folder).replace("'", "\\'"))
     return SweepPlan(tuple(cells), (*_assign(for_hydra), *own), folder)
 
 
@@ -148,7 +149,9 @@ def run_cell(config: DictConfig) -> None:
                 _, metrics = run_experiment(settings, _progress(hydra.runtime.choices))
         miou, oa = (_number(metrics[key]) for key in ("miou", "oa"))
         cell = dataclasses.replace(cell, state=state, miou=miou, oa=oa)
-    if guard.error:
+    if guard.kind is BusyError:  # which is no failure: the other one finishes it
+        cell = dataclasses.replace(cell, state="open", error=guard.error)
+    elif guard.error:
         cell = dataclasses.replace(cell, state="failed", error=guard.error, trace=guard.trace)
     cell = dataclasses.replace(cell, seconds=round(time.monotonic() - begin, 3))
     sweep.report(hydra.job.num, cell)

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING
 
-from mapsr.cli.console import ConsoleProgress, note, say
+from mapsr.cli.console import ConsoleProgress, complain, note, say
 from mapsr.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def main(arguments: argparse.Namespace) -> int:
         if path.suffix == ".md":
             say(path.read_text(encoding="utf-8").rstrip())
     for name, why in made.failures.items():
-        note(f"error: cell {name} failed: {why}")
+        complain(f"cell {name} failed: {why}")
     for path in made.paths:
         say(f"written to {path}")
     return 1 if made.failures else 0

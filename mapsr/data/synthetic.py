@@ -9,13 +9,13 @@ from typing import ClassVar
 
 import numpy as np
 from affine import Affine
-from rasterio.crs import CRS
 
 from mapsr.data.landscape import Canvas, draw_landscape
 from mapsr.data.landscape.coarse_product import make_coarse_product
 from mapsr.data.scenes import Scene, Scenes
 from mapsr.errors import require_range
 from mapsr.geo import Grid, write_raster
+from mapsr.geo.projections import epsg
 from mapsr.settings import aside, choice
 
 SMALLEST = 160
@@ -115,8 +115,8 @@ def _make_scene(settings: SyntheticSettings, root: Path, part: str, number: int)
 
 def _grid(settings: SyntheticSettings, part: str, number: int) -> Grid:
     """Place a scene in one of two UTM zones, apart from the others."""
-    epsg, easting, northing = _ZONES[number % 2]
+    code, easting, northing = _ZONES[number % 2]
     x = easting + _APART * (part == "score")
     y = northing + _APART * (number // 2)
     transform = Affine(1, 0, x, 0, -1, y)
-    return Grid(CRS.from_epsg(epsg), transform, settings.height, settings.width)
+    return Grid(epsg(code), transform, settings.height, settings.width)

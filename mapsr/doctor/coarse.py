@@ -45,7 +45,7 @@ def coarse_findings(images: Sequence[Image], settings: LegendSettings) -> Iterat
     Raises:
         LegendError: the legends or the crosswalk can't be loaded.
     """
-    legends = Legends.load(settings)
+    legends = Legends.load(settings, scored=False)
     pairs = [(one.info, one.coarse) for one in images if one.info and one.coarse]
     if len(pairs) < len(images):
         yield Finding("coarse", f"{len(images) - len(pairs)} of {len(images)} images have none")
@@ -89,8 +89,12 @@ def _product(path: Path, image: ImageInfo) -> Iterator[Finding]:
         yield Finding("coarse", f"{text}a picture does not hold codes")
     if "int" not in info.dtype:
         yield Finding("coarse", f"it holds {info.dtype} values: codes are whole numbers")
-    place = center_deg(image.grid, image.path)
-    fine, rough = (ground_size_m(one.grid, one.path, place)[0] for one in (image, info))
+    try:
+        place = center_deg(image.grid, image.path)
+        fine, rough = (ground_size_m(one.grid, one.path, place)[0] for one in (image, info))
+    except MapsrError as error:  # a system without a place on Earth, which map takes
+        yield Finding("factor", f"the sizes of pixels on the ground can't be told: {error}")
+        return
     text = f"its pixels are about {rough:.3g} m on the ground, {rough / fine:.3g} x the image's"
     if rough < 1.5 * fine:
         text += ": it is not coarser than the image"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 
-from mapsr.errors import WeightsError
+from mapsr.errors import RasterError, WeightsError
 from mapsr.findings import Finding
 from mapsr.weights import REGISTRY, locate, verify
 
@@ -20,6 +20,7 @@ def examine() -> Iterator[Finding]:
     yield torch_devices()
     yield memory()
     yield gdal()
+    yield projections()
     yield wandb_mode()
 
 
@@ -111,6 +112,19 @@ def gdal() -> Finding:
         remedy = "install a rasterio whose GDAL (3.1 or later) has these drivers"
         return Finding("gdal", f"{version}, without driver {', '.join(absent)}", remedy)
     return Finding("gdal", f"{version}, with drivers {', '.join(DRIVERS)}")
+
+
+def projections() -> Finding:
+    """Find whether PROJ can read its database of reference systems."""
+    try:
+        from mapsr.geo.projections import require_projections
+
+        require_projections()
+    except RasterError as error:
+        return Finding("proj", "reference systems can't be read", str(error))
+    except (ImportError, OSError):
+        return Finding("proj", "not looked at: rasterio can't be imported")
+    return Finding("proj", "reference systems can be read")
 
 
 def wandb_mode() -> Finding:

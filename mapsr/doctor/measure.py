@@ -122,7 +122,7 @@ def _method(settings: MapSettings, facts: ImageFacts, fitted: FittedMethod | Non
     runtime = settings.runtime()
     if fitted is not None:
         return fitted.build(runtime)
-    legends = Legends.load(settings.legend)
+    legends = Legends.load(settings.legend, scored=False)
     method = settings.build(runtime, legends.target)
     method.stand_in(legends.coarse, facts)
     return method

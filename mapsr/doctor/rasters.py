@@ -166,7 +166,9 @@ def _file(info: ImageInfo) -> Iterator[Finding]:
     try:
         high, wide = ground_size_m(grid, info.path, center_deg(grid, info.path))
     except MapsrError as error:
-        yield Finding("pixel", "its size on the ground can't be told", str(error))
+        # a system without a place on Earth; maps are made in it all the same
+        yield Finding("pixel", f"its size on the ground can't be told: {error}")
+        yield _blocks(info)
         return
     if grid.crs.is_geographic:
         size = f"{grid.pixel_size[0]:.3g} x {grid.pixel_size[1]:.3g} degrees, about "

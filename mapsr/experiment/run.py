@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mapsr.data import Scene, Scenes, SceneSource
-from mapsr.errors import RasterError
+from mapsr.errors import DataError, RasterError
 from mapsr.evaluation.judging import (
     COARSE,
     MAP,
@@ -18,7 +18,8 @@ from mapsr.evaluation.judging import (
 )
 from mapsr.experiment.scenes import legends_of, scenes_of, source_of
 from mapsr.experiment.settings import RunSettings
-from mapsr.geo import band_count, image_info
+from mapsr.geo import ImageInfo, band_count, image_info
+from mapsr.geo.examination import look
 from mapsr.legends import Legends
 from mapsr.mapping import MapOptions, MapRequest, Output, map_rasters, open_engine
 from mapsr.mapping.assembly import output_paths
@@ -34,6 +35,8 @@ from mapsr.tracking.logger import guarded
 logger = logging.getLogger(__name__)
 
 _PICTURES = 4
+_CLIPPED = 0.5
+"""Share of an image's values above the scale from which on the scale can't be meant."""
 _LAYERS = (MAP, COARSE, "probe")
 _SURE = Output(kind="probability")
 Metrics = dict[str, object]
@@ -64,7 +67,9 @@ def run_experiment(settings: RunSettings, progress: Progress) -> tuple[Path, Met
             scenes = scenes_of(settings, folder.path / "scenes", found)
             source = source_of(settings, legends)
             check_scenes(source, scenes)
-        run = Run(settings, folder, watch, mirror, progress, legends, scenes, source)
+        run = Run(
+            settings, folder, watch, mirror, progress, legends, scenes, source, found, fingerprint
+        )
         return folder.path, run.results()
 
 
@@ -90,7 +95,9 @@ def check_scenes(source: SceneSource, scenes: Scenes) -> None:
         RasterError: a file can't be read, or an image has fewer bands than those to fit on.
         DataError: labels do not overlap their image.
     """
-    bands = source.bands or image_info(scenes.fit[0].image).bands
+    first = image_info(scenes.fit[0].image)
+    bands = source.bands or first.bands
+    _check_scale(first, bands, source.image_scale)
     for scene in dict.fromkeys((*scenes.fit, *scenes.score)):
         source.check(scene)
         if (count := band_count(scene.image)) < bands:
@@ -99,6 +106,23 @@ def check_scenes(source: SceneSource, scenes: Scenes) -> None:
                 f"least as many; set data.bands={count} to read as many of all."
             )
     logger.info("%d scene(s) to fit on, %d to map", len(scenes.fit), len(scenes.score))
+
+
+def _check_scale(image: ImageInfo, bands: int, scale: float) -> None:
+    """Refuse a scale that would make most of an image white.
+
+    Raises:
+        DataError: more than half of the values looked at are beyond it.
+    """
+    if image.dtype == "uint8" or image.bands < bands:
+        return
+    values = look(image.path, bands).values
+    if values.size and float((values > scale).mean()) > _CLIPPED:
+        raise DataError(
+            f"Most {image.dtype} values of {image.path} are above data.scale={scale:g}, which "
+            "becomes 1: set data.scale=10000 for reflectance in ten-thousandths, or what the "
+            "product's documentation says."
+        )
 
 
 @dataclass(frozen=True)
@@ -113,6 +137,8 @@ class Run:
     legends: Legends
     scenes: Scenes
     source: SceneSource
+    found: Scenes | None
+    fingerprint: Mapping[str, object]
 
     def results(self) -> Metrics:
         """Fit, map, judge and record; return what stands in metrics.json."""
@@ -132,9 +158,18 @@ class Run:
         self.mirror.metrics(metrics)
         for picture in sorted(self.folder.figures.glob("*.png")):
             self.mirror.picture(picture.stem, picture)
+        self.require_same_inputs()
         logger.info("mIoU %s, OA %s", metrics["miou"], metrics["oa"])
         self.folder.write_metrics(metrics)
         return metrics
+
+    def require_same_inputs(self) -> None:
+        """Raise DataError where files changed on the way: results would be of both."""
+        if self.found and self.settings.fingerprint(self.found) != self.fingerprint:
+            raise DataError(
+                "Images, labels or files of the settings changed while the run was under way, so "
+                "that its results would be of both: run it again."
+            )
 
     def fitted(self, runtime: Runtime) -> tuple[FittedMethod, Method]:
         """Fit the method and keep what was fitted."""

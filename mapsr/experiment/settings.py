@@ -7,6 +7,7 @@ from typing import Any
 from mapsr.data import DataSettings, Scenes
 from mapsr.errors import ConfigError
 from mapsr.mapping.settings import FitAndMapSettings
+from mapsr.paths import local_path
 from mapsr.settings import aside, group
 from mapsr.tracking import LoggerSettings, fingerprint_hash, fingerprint_of
 from mapsr.tracking.fingerprint import Fingerprint
@@ -33,8 +34,8 @@ class RunSettings(FitAndMapSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.name or "/" in self.name:
-            raise ConfigError(f"name is '{self.name}', expected a word without slashes.")
+        if not self.name.strip(". ") or "/" in self.name or not self.name.isprintable():
+            raise ConfigError(f"name is {self.name!r:.80}, expected a word without slashes.")
 
     def fingerprint(self, scenes: Scenes | None = None) -> dict[str, object]:
         """What the run's results depend on; see ``fingerprint_of``.
@@ -52,7 +53,7 @@ class RunSettings(FitAndMapSettings):
     def path(self, fingerprint: Fingerprint) -> Path:
         """The run folder of a run with these settings and this fingerprint."""
         if self.output:
-            return Path(self.output)
+            return local_path(self.output, "output")
         return RUNS / f"{self.name}-{fingerprint_hash(fingerprint)[:8]}-s{self.seed}"
 
     def grouped(self, name: str) -> "RunSettings":

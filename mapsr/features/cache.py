@@ -19,6 +19,7 @@ from torch import Tensor
 from mapsr.errors import ConfigError, require_range
 from mapsr.files import whole_file
 from mapsr.folders import token_folder
+from mapsr.paths import is_there
 from mapsr.settings import choice
 
 logger = logging.getLogger(__name__)
@@ -133,7 +134,7 @@ class TokenCache:
     """
 
     def __init__(self, folder: Path, most_gib: float) -> None:
-        if folder.exists() and not folder.is_dir():
+        if is_there(folder) and not folder.is_dir():
             raise ConfigError(
                 f"The token cache can't be in {folder}, which is a file: set cache.folder or "
                 "MAPSR_CACHE to a folder."

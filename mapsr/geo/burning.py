@@ -11,9 +11,9 @@ from rasterio.features import rasterize
 from rasterio.warp import transform
 
 from mapsr.geo.grids import Grid
+from mapsr.geo.projections import epsg
 from mapsr.geo.windows import Window
 
-_DEGREES = CRS.from_epsg(4326)
 _BLOCK_PX = 512
 """Side of the blocks that are burnt at once. GDAL rounds coordinates by the origin of what it
 burns, so that only blocks of a fixed place make a pixel the same in every window."""
@@ -47,7 +47,7 @@ def on_grid(
         widened = np.full(len(geometries), None, object)
         zones = utm_zones(geometries, source)
         for zone in set(zones.tolist()):
-            some, metres = zones == zone, CRS.from_epsg(zone)
+            some, metres = zones == zone, epsg(int(zone))
             local = shapely.buffer(project(geometries[some], source, metres), buffer_m)
             widened[some] = project(local, metres, grid.crs)
     good = [index for index, one in enumerate(widened) if one is not None and not one.is_empty]
@@ -93,7 +93,7 @@ def true_metres(crs: CRS) -> bool:
 def utm_zones(geometries: Geometries, crs: CRS) -> NDArray[np.int64]:
     """EPSG code of the UTM zone in which the middle of each geometry lies."""
     left, bottom, right, top = shapely.bounds(geometries).T
-    east, north = transform(crs, _DEGREES, (left + right) / 2, (bottom + top) / 2)
+    east, north = transform(crs, epsg(4326), (left + right) / 2, (bottom + top) / 2)
     zones = np.floor((np.asarray(east) + 180) / 6).clip(0, 59).astype(np.int64) + 1
     codes: NDArray[np.int64] = zones + np.where(np.asarray(north) >= 0, 32600, 32700)
     return codes

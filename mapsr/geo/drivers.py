@@ -13,7 +13,8 @@ import rasterio
 from rasterio._err import CPLE_BaseError  # rasterio lets it through and has no public name for it
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-from mapsr.errors import RasterError
+from mapsr.errors import SYSTEM_HELP, RasterError
+from mapsr.geo.projections import require_projections
 
 DRIVERS = (
     *("GTiff", "COG", "VRT", "HFA", "ENVI", "EHdr", "ERS", "RST", "SAGA", "PCIDSK", "NITF"),
@@ -27,24 +28,12 @@ descriptions of services, which would use the network, or no rasters of pixels a
 FILTERS = threading.Lock()
 """Held by whoever sets Python's warning filters for a while: all threads share them."""
 
-_SYSTEM = {
-    errno.EMFILE: "raise the limit of open files (ulimit -n), or use fewer threads",
-    errno.ENFILE: "close other programs, or raise the machine's limit of open files",
-    errno.ENOMEM: "free memory, or read smaller windows",
-    errno.EACCES: "give yourself the right to read it",
-    errno.EPERM: "give yourself the right to read it",
-    errno.EIO: "check the disk, or the network that it lies on",
-    errno.ESTALE: "check the network that it lies on",
-    errno.ETIMEDOUT: "check the network that it lies on",
-    errno.ENOTCONN: "check the network that it lies on",
-    errno.ENOSPC: "make room on the disk",
-    errno.EDQUOT: "make room on the disk",
-}
-"""Errors of the operating system that say nothing of a file's content, and what helps."""
 _SERVICES = (b"<GDAL_WMS", b"<GDAL_WMTS", b"<WMS_Tile_Service", b"<TiledWMS", b"<WCS_GDAL")
 """What descriptions of services begin with; no driver of ``DRIVERS`` would open them."""
 _HEAD = 1024
 _ABSENT = (None, errno.ENOENT, errno.ENOTDIR)
+_OF_THE_PATH = (*_ABSENT, errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG)
+"""Errors of the system that are those of what GDAL was told to open."""
 
 
 def shown(path: Path) -> str:
@@ -64,14 +53,30 @@ def require_file(path: Path) -> None:
         RasterError: there is none, it is not a regular file, it may not be read, or its path can't
             be that of a file.
     """
+    mode = require_present(path)
+    if stat.S_ISDIR(mode):
+        raise RasterError(
+            f"Can't read {shown(path)}: it is a folder, expected a raster file; several are named "
+            f"by a pattern, such as '{shown(path / '*.tif')}'."
+        )
+    if not stat.S_ISREG(mode):
+        raise RasterError(
+            f"Can't read {shown(path)}: it is a device or pipe, expected a raster file."
+        )
     try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            raise RasterError(
-                f"Can't read {shown(path)}: it is a "
-                f"{'folder' if stat.S_ISDIR(mode) else 'device or pipe'}, expected a raster file."
-            )
         path.open("rb").close()
+    except OSError as error:
+        raise RasterError(_system_message(path, error.errno or 0)) from error
+
+
+def require_present(path: Path) -> int:
+    """Check that there is something at a path; return its mode.
+
+    Raises:
+        RasterError: there is nothing, the system can't tell, or no file can be called so.
+    """
+    try:
+        return path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError) as error:
         raise RasterError(
             f"Can't read {shown(path)}: there is no such file; check the path."
@@ -129,8 +134,8 @@ def system_error(error: BaseException, path: Path) -> int | None:
             return link.errno
         if isinstance(link, MemoryError) or type(link).__name__ == "CPLE_OutOfMemoryError":
             return errno.ENOMEM
-        for code in _SYSTEM:
-            if os.strerror(code) in str(link):
+        for code in SYSTEM_HELP:
+            if code not in _OF_THE_PATH and os.strerror(code) in str(link):
                 return code
         link = link.__cause__ or link.__context__
     try:
@@ -178,6 +183,7 @@ def open_within(path: Path, name: str) -> rasterio.DatasetReader:
 
 
 def _open(path: Path, name: Path | str, drivers: Sequence[str]) -> rasterio.DatasetReader:
+    require_projections()  # else its place would be unknown, or wrong
     with reading(path), FILTERS, warnings.catch_warnings(), rasterio.Env():
         # a raster without a place is refused by its grid, in our words
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
@@ -203,7 +209,7 @@ def _system_message(path: Path, code: int) -> str:
     if code == errno.ENAMETOOLONG:
         return f"Can't read {shown(path)[:80]}...: its name is too long; check the path."
     name = errno.errorcode.get(code, str(code))
-    help_ = _SYSTEM.get(code, "check the disk and the rights there")
+    help_ = SYSTEM_HELP.get(code, "check the disk and the rights there")
     return (
         f"Can't read {shown(path)}: the system says '{os.strerror(code)}' ({name}), which says "
         f"nothing against the file; {help_}."

@@ -10,7 +10,6 @@ import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.warp import transform, transform_bounds
 
@@ -18,12 +17,12 @@ from mapsr.errors import RasterError
 from mapsr.geo.drivers import reading
 from mapsr.geo.grids import Grid, crs_name
 from mapsr.geo.opening import open_raster
+from mapsr.geo.projections import epsg
 from mapsr.geo.rasters import read_codes, read_raw
 from mapsr.geo.windows import Window
 
 __all__ = ["Look", "bounds_deg", "center_deg", "count_codes", "crs_name", "ground_size_m", "look"]
 
-_DEGREES = CRS.from_epsg(4326)
 _WHOLE_PX = 4096 * 4096
 """Pixels that are read as a whole, of the image or its smallest overview: a second's work."""
 _PREVIEW_PX = 512
@@ -129,7 +128,7 @@ def bounds_deg(grid: Grid, path: Path) -> tuple[float, float, float, float]:
             Earth.
     """
     with reading(path):
-        west, south, east, north = transform_bounds(grid.crs, _DEGREES, *grid.bounds)
+        west, south, east, north = transform_bounds(grid.crs, epsg(4326), *grid.bounds)
     return west, south, east, north
 
 
@@ -138,7 +137,7 @@ def center_deg(grid: Grid, path: Path) -> tuple[float, float]:
     left, bottom, right, top = grid.bounds
     with reading(path):
         (east,), (north,) = transform(
-            grid.crs, _DEGREES, [(left + right) / 2], [(bottom + top) / 2]
+            grid.crs, epsg(4326), [(left + right) / 2], [(bottom + top) / 2]
         )
     return float(east), float(north)
 
@@ -159,10 +158,10 @@ def ground_size_m(grid: Grid, path: Path, place: tuple[float, float]) -> tuple[f
     """
     high, wide = grid.pixel_size
     with reading(path):
-        (x,), (y,) = transform(_DEGREES, grid.crs, [place[0]], [place[1]])
+        (x,), (y,) = transform(epsg(4326), grid.crs, [place[0]], [place[1]])
         if not (math.isfinite(x) and math.isfinite(y)):
             return math.inf, math.inf
-        east, north = transform(grid.crs, _DEGREES, [x, x, x + wide], [y, y + high, y])
+        east, north = transform(grid.crs, epsg(4326), [x, x, x + wide], [y, y + high, y])
     narrow = math.cos(math.radians(place[1]))
     down, across = (
         math.hypot((east[i] - east[0]) * narrow, north[i] - north[0]) * _EARTH_M for i in (1, 2)

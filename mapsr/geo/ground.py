@@ -42,6 +42,10 @@ def pixel_areas(grid: Grid, window: Window) -> NDArray[np.float64]:
     Raises:
         RasterError: the reference system is not defined all over the window.
     """
+    if not (grid.crs.is_geographic or grid.crs.is_projected):
+        # a plane of one's own, which has no place on Earth: its unit is taken for a metre
+        height, width = grid.pixel_size
+        return np.full((window.height, window.width), height * width)
     if grid.crs.is_geographic:
         rows, columns = np.arange(window.height), np.zeros(1, np.int64)
     else:

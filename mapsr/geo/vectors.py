@@ -23,8 +23,9 @@ from rasterio.warp import transform_bounds
 from mapsr.errors import RasterError, near_match
 from mapsr.files import whole_file
 from mapsr.geo.burning import Geometries, true_metres, utm_zones, whole_blocks
-from mapsr.geo.drivers import reading
+from mapsr.geo.drivers import reading, require_present
 from mapsr.geo.grids import Grid
+from mapsr.geo.projections import epsg
 from mapsr.geo.windows import Window
 from mapsr.weights import cache_folder
 
@@ -94,8 +95,7 @@ def open_layer(path: Path, name: str | None, cache: Path | None = None) -> Vecto
         RasterError: the file is missing or not a vector file, has no such layer, several but none
             is named, or no CRS.
     """
-    if not path.exists():
-        raise RasterError(f"Can't read {path}: there is no such file; check the path.")
+    require_present(path)
     with reading_vectors(path):
         layer = _layer_name([str(row[0]) for row in pyogrio.list_layers(path)], name, path)
         info = pyogrio.read_info(path, layer=layer, force_total_bounds=True)
@@ -275,7 +275,7 @@ def _seen(
     with reading(layer.path):
         if around_m and not true_metres(crs):
             corners = shapely.box(*bounds)
-            crs = CRS.from_epsg(int(utm_zones(np.array([corners], object), grid.crs)[0]))
+            crs = epsg(int(utm_zones(np.array([corners], object), grid.crs)[0]))
             bounds = transform_bounds(grid.crs, crs, *bounds, densify_pts=21)
         left, bottom, right, top = bounds
         wide_m = 2 * around_m  # twice: away from its middle a zone stretches

@@ -38,12 +38,16 @@ class Legends:
     """From further coarse products."""
 
     @staticmethod
-    def load(settings: LegendSettings, agree: Sequence[str] = ()) -> "Legends":
+    def load(
+        settings: LegendSettings, agree: Sequence[str] = (), *, scored: bool = True
+    ) -> "Legends":
         """Load and check them.
 
         Args:
             settings: which ones.
             agree: legends of further coarse products.
+            scored: whether truth is read; else its legend need not fit the target's, and the
+                coarse product's stands in its place.
 
         Raises:
             LegendError: an unknown name, a legend or crosswalk that is not whole, or a class of
@@ -53,6 +57,10 @@ class Legends:
         coarse = load_crosswalk(
             settings.crosswalk, load_legend(settings.coarse), target, complete=True
         )
-        truth = load_crosswalk(settings.crosswalk, load_legend(settings.truth), target)
+        truth = (
+            load_crosswalk(settings.crosswalk, load_legend(settings.truth), target)
+            if scored
+            else coarse
+        )
         further = (load_crosswalk(settings.crosswalk, load_legend(name), target) for name in agree)
         return Legends(target, coarse, truth, tuple(further))

@@ -15,7 +15,7 @@ from mapsr.changes import INPUTS
 from mapsr.geo import Grid, ImageInfo, ImageReader, MosaicReader, source_files
 from mapsr.geo.places import Place
 from mapsr.mapping.engines import Engine, EngineSettings, Raster, Score
-from mapsr.mapping.jobs import MapJob, Report, run_jobs
+from mapsr.mapping.jobs import PRODUCTS, MapJob, Report, run_jobs
 from mapsr.mapping.outputs import Channels, Output
 from mapsr.mapping.plan import MapPlan
 from mapsr.mapping.products import ProductLayer
@@ -165,7 +165,7 @@ def _job(fitted: FittedMethod, request: MapRequest, options: MapOptions) -> MapJ
     adjustable = fitted.parts.method.adjustable
     applied = {
         "windows": content_of(windows),
-        **{name: content_of(getattr(fitted.parts, name)) for name in adjustable},
+        **{name: _content(getattr(fitted.parts, name)) for name in adjustable},
         "scale": scale,
         "bands": bands,
         "mosaic": request.mosaic,
@@ -180,7 +180,7 @@ def _job(fitted: FittedMethod, request: MapRequest, options: MapOptions) -> MapJ
     }
     files = () if product is None else product.tiles.paths
     if product is not None:
-        about["products"] = file_states(one for path in files for one in source_files(path))
+        about[PRODUCTS] = file_states(one for path in files for one in source_files(path))
     part = None if request.place is None else request.place.on(reader.grid)
     if part is not None and request.place is not None:
         window = part.window
@@ -199,6 +199,10 @@ def _job(fitted: FittedMethod, request: MapRequest, options: MapOptions) -> MapJ
     return MapJob(
         raster, request.out, fitted.target, about, tags, options.overwrite, options.restart
     )
+
+
+def _content(part: object) -> object:
+    return None if part is None else content_of(part)  # files of earlier versions lack some
 
 
 def _product(fitted: FittedMethod, request: MapRequest, grid: Grid) -> ProductLayer | None:

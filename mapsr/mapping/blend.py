@@ -51,14 +51,16 @@ class UnitBlend:
     def __init__(self, plan: MapPlan, unit: Unit) -> None:
         self._plan = plan
         self._unit = unit
-        size = unit.extent.height, unit.extent.width
-        self._valid = torch.zeros(size, dtype=torch.bool)
+        self._valid = torch.zeros(0, dtype=torch.bool)  # most units of a sparse mosaic stay empty
         self._sums: dict[str, Tensor] = {}
 
     def add(self, windows: Sequence[Window], valid: Tensor, scores: Scores) -> None:
         """Add chips of one size: where, their valid pixels (B, h, w), scores (B, C, h, w)."""
+        extent = self._unit.extent
+        if not self._valid.numel():
+            self._valid = torch.zeros(extent.height, extent.width, dtype=torch.bool)
         for part, window in enumerate(windows):
-            rows, columns = window.relative_to(self._unit.extent).slices
+            rows, columns = window.relative_to(extent).slices
             self._valid[rows, columns] |= valid[part]
             weight = self._plan.weight(window)
             for layer, values in scores.items():

@@ -12,6 +12,8 @@ from mapsr.mapping.actors import ActorPool
 from mapsr.mapping.engines import Build, Outcome, Parallel, UnitTask, Work, outcome_of
 from mapsr.settings import aside, choice
 
+logger = logging.getLogger(__name__)
+
 
 @choice("engine", "ray")
 @dataclass(frozen=True)
@@ -146,6 +148,7 @@ def _connected(address: str) -> Any:  # noqa: ANN401
             "engine=ray needs Ray, which is not installed: pip install 'mapsr[ray]'."
         ) from error
     if not ray.is_initialized():
+        logger.warning("connecting to the Ray cluster at engine.address=%s", address)
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
         except (ConnectionError, ValueError) as error:

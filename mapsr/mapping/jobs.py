@@ -8,19 +8,28 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mapsr.errors import ConfigError, MapsrError
+from mapsr.changes import INPUTS
+from mapsr.errors import ConfigError, MapsrError, RasterError
+from mapsr.files import clear_partial
 from mapsr.geo import block_cache, clear_sidecars, read_tags
 from mapsr.legends import Legend
 from mapsr.mapping.assembly import assemble, output_paths
 from mapsr.mapping.blend import UnitResult
 from mapsr.mapping.engines import Engine, Raster, UnitTask, cache_mib
-from mapsr.mapping.store import About, WorkFolder
+from mapsr.mapping.store import About, WorkFolder, changed_files
 from mapsr.progress import Progress
 
 logger = logging.getLogger(__name__)
 
+PRODUCTS = "products"
+"""Key of what a job depends on for the files of the coarse product."""
 JOB_TAG = "MAPSR_JOB"
 """Tag of a map with the hash of all that it depends on."""
+
+
+def is_map(path: Path) -> bool:
+    """Tell whether a raster is what a job of mapsr wrote, rather than an image."""
+    return JOB_TAG in read_tags(path)
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,12 @@ class _Open:
     def assemble(self) -> None:
         job = self.job
         tags = {**job.tags, JOB_TAG: job.hash}
+        if changed := changed_files({**job.about.get(INPUTS, {}), **job.about.get(PRODUCTS, {})}):
+            self.work.remove()  # parts of it are of other inputs than the rest
+            raise RasterError(
+                f"{', '.join(changed[:3])} changed while {job.out} was made from it, so that the "
+                "map would be of both: nothing is written; the same command begins again."
+            )
         if job.beside is not None:
             job.beside(self.work.load(unit.number) for unit in job.raster.units)
         assemble(job.raster, self.work, job.out, job.legend, tags, overwrite=job.overwrite)
@@ -175,6 +190,7 @@ class _Runner:
         if job.out.is_dir():
             raise ConfigError(f"{job.out} is a folder; choose another out=.")
         one = _Open(job)
+        clear_partial(job.out.parent)
         made = read_tags(job.out).get(JOB_TAG) if job.out.exists() else None
         if made == job.hash and not job.overwrite:
             one.work.remove()

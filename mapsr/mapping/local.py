@@ -79,6 +79,10 @@ class _Step:
     future: Future[ScoredBatch] | None
     last: bool
 
+    @property
+    def is_done(self) -> bool:
+        return self.future is None or self.future.done()
+
 
 class LocalEngine:
     """Scores chips in threads of this process.
@@ -130,6 +134,9 @@ class LocalEngine:
                     batches = batches_of(task, self._batch)
                     if not batches:
                         under_way.append(_Step(task, blend, None, True))
+                        # nothing to wait for: else an empty area would pile up behind its edge
+                        while under_way and under_way[0].is_done:
+                            yield from _taken(under_way.popleft(), failed)
                     for number, windows in enumerate(batches, start=1):
                         future = pool.submit(work, task, windows)
                         under_way.append(_Step(task, blend, future, number == len(batches)))

@@ -1,11 +1,13 @@
 """How a raster is cut into work units, and how the chips' scores are weighted."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import overload
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mapsr.geo import Window, WindowSettings, spans
@@ -13,27 +15,37 @@ from mapsr.geo.tiling import Span
 from mapsr.mapping.centres import centre_weights
 
 
-def blend_weights(side: int, settings: WindowSettings) -> list[Tensor]:
-    """Weights of each chip's pixels along one side of a raster, float32 (length,) in (0, 1].
+def blend_weight(cut: Sequence[Span], index: int, reach: int) -> Tensor:
+    """Weights of a chip's pixels along one side of a raster, float32 (length,) in (0, 1].
 
     A pixel's weights rise over the overlap from a chip's edge to its inside, are nowhere zero, and
-    sum to one over the chips that see it; with ``weight="even"`` they are all the same. The weight
-    in the plane is the product of both sides'.
+    sum to one over the chips that see it; with a reach of 1 they are all the same. The weight in
+    the plane is the product of both sides'.
+
+    Args:
+        cut: the chips along the side, see ``spans``.
+        index: number of the chip.
+        reach: pixels from a chip's edge over which weights rise.
     """
-    cut = spans(side, settings)
-    reach = 1 if settings.weight == "even" else settings.overlap + 1
-    raw = []
-    for _, length in cut:
-        place = np.arange(length)
-        edge = np.minimum(place, length - 1 - place) + 1
-        raw.append(edge.clip(max=reach) / reach)
-    total = np.zeros(side)
-    for (start, length), weight in zip(cut, raw, strict=True):
-        total[start : start + length] += weight
-    return [
-        torch.from_numpy(weight / total[start : start + length]).float()
-        for (start, length), weight in zip(cut, raw, strict=True)
-    ]
+    start, length = cut[index]
+    total = np.zeros(length)
+    # those before it that reach into it, in order: a sum has one last bit
+    first = index
+    while first and sum(cut[first - 1]) > start:
+        first -= 1
+    for begin, size in cut[first:]:
+        if begin >= start + length:
+            break
+        low, high = max(begin, start), min(begin + size, start + length)
+        total[low - start : high - start] += _ramp(size, reach)[low - begin : high - begin]
+    return torch.from_numpy(_ramp(length, reach) / total).float()
+
+
+def _ramp(length: int, reach: int) -> NDArray[np.float64]:
+    place = np.arange(length)
+    edge = np.minimum(place, length - 1 - place) + 1
+    ramp: NDArray[np.float64] = edge.clip(max=reach) / reach
+    return ramp
 
 
 @dataclass(frozen=True)
@@ -141,7 +153,6 @@ class MapPlan:
         self.settings = settings
         self._strips = strips(size[0], settings), strips(size[1], settings)
         self._spans = spans(size[0], settings), spans(size[1], settings)
-        self._weights = blend_weights(size[0], settings), blend_weights(size[1], settings)
 
     def __len__(self) -> int:
         return len(self._strips[0]) * len(self._strips[1])
@@ -171,10 +182,13 @@ class MapPlan:
     def weight(self, chip: Window) -> Tensor:
         """Weights of a chip's pixels, (height, width) float32, which sum to 1 over the chips."""
         sides = (chip.row, chip.height), (chip.col, chip.width)
-        row, column = (cut.index(side) for cut, side in zip(self._spans, sides, strict=True))
-        if self.settings.weight == "centre":
-            return centre_weights(*self._spans, (row, column), self.settings.overlap)
-        return self._weights[0][row][:, None] * self._weights[1][column]
+        row, column = (bisect_left(cut, side) for cut, side in zip(self._spans, sides, strict=True))
+        settings = self.settings
+        if settings.weight == "centre":
+            return centre_weights(*self._spans, (row, column), settings.overlap)
+        reach = 1 if settings.weight == "even" else settings.overlap + 1
+        down = blend_weight(self._spans[0], row, reach)
+        return down[:, None] * blend_weight(self._spans[1], column, reach)
 
     def touching(self, unit: Unit) -> list[Unit]:
         """The units whose chips see pixels that ``unit`` owns, itself included, in order."""

@@ -4,7 +4,7 @@ import json
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -18,6 +18,7 @@ from mapsr.files import whole_file, write_json
 from mapsr.geo import Window
 from mapsr.locks import LOCK, FolderLock, refuse_link
 from mapsr.mapping.blend import Seam, UnitResult
+from mapsr.paths import true_path
 
 About = Mapping[str, Any]
 """What a job depends on, as plain containers that JSON takes."""
@@ -177,10 +178,23 @@ def _below(head: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
     return {key.removeprefix(head): one for key, one in arrays.items() if key.startswith(head)}
 
 
+def changed_files(states: Mapping[str, Sequence[int]]) -> list[str]:
+    """Return the files that are not any more what ``file_states`` said of them."""
+    changed = []
+    for name, then in states.items():
+        try:
+            now = file_states([Path(name)])
+        except OSError:  # it is gone
+            now = {}
+        if now.get(name) != list(then):
+            changed.append(name)
+    return changed
+
+
 def file_states(paths: Iterable[Path]) -> dict[str, list[int]]:
     """Size and time of change (nanoseconds) of files by path: tells whether they were changed."""
     found = {}
     for path in paths:
         state = path.stat()
-        found[str(path.resolve())] = [state.st_size, state.st_mtime_ns]
+        found[str(true_path(path))] = [state.st_size, state.st_mtime_ns]
     return found

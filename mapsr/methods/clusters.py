@@ -179,6 +179,7 @@ def are_whole(tensors: Sequence[Tensor], classes: int) -> bool:
     mean, deviation, centres, votes = tensors
     return (
         centres.dim() == 2
+        and all(one.dtype == torch.float32 for one in (mean, deviation, centres))
         and mean.shape == deviation.shape == centres.shape[1:]
         and votes.shape == (len(centres), classes)
         and votes.dtype == torch.int64

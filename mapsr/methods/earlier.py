@@ -20,7 +20,10 @@ def upgraded(about: dict[str, Any], file: Path) -> dict[str, Any]:
         return {"channels": _channels_of(about.get("facts"))} | about
     if not about.keys() >= _KEYS:
         raise FittedError(f"{file} does not hold a fitted method: it is of an earlier version.")
-    settings = dict(about["settings"])
+    settings = about["settings"]
+    if not isinstance(settings, dict) or not isinstance(settings.get("image"), dict):
+        raise FittedError(f"{file} does not hold a fitted method: its settings are not whole.")
+    settings = dict(settings)
     # version 1 did not note the number of bands' type: all images were bytes, or had a scale
     image = {"dtype": None} | settings.pop("image")
     parts = {"method": {"kind": "mapsr"}, "prompts": {"kind": "coarse"}}

@@ -12,10 +12,12 @@ from safetensors import SafetensorError, safe_open
 from mapsr.errors import FittedError, MapsrError
 from mapsr.files import save_tensors
 from mapsr.geo import WindowSettings
-from mapsr.legends import NODATA, LandClass, Legend
+from mapsr.legends import NODATA, Legend
+from mapsr.methods import said
 from mapsr.methods.earlier import upgraded
 from mapsr.methods.method import ImageFacts, Method, State, Task
 from mapsr.methods.parts import MethodParts, Runtime
+from mapsr.paths import is_there
 from mapsr.plugins import load_choices
 from mapsr.settings import Plain, chosen, plain
 from mapsr.weights import sha256_of
@@ -137,9 +139,9 @@ def find_fitted(path: Path) -> Path:
     Raises:
         FittedError: there is none, or a folder holds several.
     """
-    if path.is_file():
+    if is_there(path) and path.is_file():
         return path
-    if path.is_dir():
+    if is_there(path) and path.is_dir():
         if (path / FILE).is_file():
             return path / FILE
         beside = sorted(path.glob(f"*{SUFFIX}"))
@@ -159,11 +161,11 @@ def find_fitted(path: Path) -> Path:
         )
     # as files of prompts were called before
     renamed = path.with_name(path.name.replace("prompts.safetensors", FILE))
-    if renamed != path and renamed.is_file():
+    if renamed != path and is_there(renamed) and renamed.is_file():
         return renamed
     raise FittedError(
-        f"There is no file or folder {path}: give the folder of a finished run or of maps, or a "
-        f"file such as {FILE}."
+        f"There is no file or folder {str(path)[:300]}: give the folder of a finished run or of "
+        f"maps, or a file such as {FILE}."
     )
 
 
@@ -177,21 +179,23 @@ def load_fitted(path: Path) -> FittedMethod:
     file = find_fitted(path)
     about, tensors = _read(file, tensors=True)
     try:
-        settings = about["settings"]
+        settings, made = said.mapping(about["settings"], "settings"), about["about"]
+        said.require_finite(tensors)
+        _require_parts(settings)
         return FittedMethod(
             parts=MethodParts.from_plain(settings),
-            target=_legend(about["legend"]),
-            crosswalk=about["crosswalk"],
-            image=ImageFacts(**about["image"]),
+            target=said.legend_of(about["legend"], "legend"),
+            crosswalk=said.text(about["crosswalk"], "crosswalk"),
+            image=said.image_of(about["image"]),
             windows=chosen("windows", settings["windows"]),
-            weights=about["weights"],
-            state=State(tensors, about["facts"]),
+            weights=said.weights_of(about["weights"]),
+            state=State(tensors, said.mapping(about["facts"], "facts")),
             channels=_channels(about["channels"], len(about["legend"]["classes"])),
-            product=_legend(about["product"]) if about.get("product") else None,
-            about=about["about"],
+            product=said.legend_of(about["product"], "product") if about.get("product") else None,
+            about=None if made is None else said.mapping(made, "about"),
             sha256=sha256_of(file),
         )
-    except (KeyError, TypeError, ValueError, AttributeError, MapsrError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, MapsrError) as error:
         reason = f"'{error.args[0]}' is missing" if isinstance(error, KeyError) else str(error)
         raise FittedError(
             f"{file} can't be used: what it says of its method is not whole ({reason}). It is "
@@ -210,7 +214,8 @@ def describe_fitted(path: Path) -> Plain:
     """
     file = find_fitted(path)
     about, _ = _read(file, tensors=False)
-    if not isinstance(about.get("settings"), dict) or "windows" not in about["settings"]:
+    settings = about.get("settings")
+    if not isinstance(settings, dict) or not isinstance(settings.get("windows"), dict):
         raise FittedError(f"{file} can't be used: what it says of its settings is not whole.")
     return about
 
@@ -222,13 +227,13 @@ def _read(file: Path, *, tensors: bool) -> tuple[Plain, dict[str, torch.Tensor]]
             about = json.loads((opened.metadata() or {}).get("mapsr", "null"))
             names = opened.keys() if tensors else ()
             found = {name: opened.get_tensor(name) for name in names}
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError, ValueError, RecursionError) as error:
         raise FittedError(
             f"{file} is not a readable safetensors file ({error}): fit the method again."
         ) from error
     if not isinstance(about, dict) or "version" not in about:
         raise FittedError(f"{file} does not hold a fitted method of mapsr.")
-    if not isinstance(about["version"], int) or about["version"] > VERSION:
+    if type(about["version"]) is not int or not 0 < about["version"] <= VERSION:
         raise FittedError(
             f"{file} has version {about['version']} of the format, this mapsr reads up to "
             f"{VERSION}: update mapsr, or fit the method again."
@@ -243,17 +248,16 @@ def _channels(table: Sequence[int] | None, classes: int) -> tuple[int, ...] | No
     return None if table is None else tuple(table)
 
 
+def _require_parts(settings: Plain) -> None:
+    """Raise ValueError where settings of a group are missing without which nothing is scored."""
+    uses = MethodParts.from_plain(settings).method.uses
+    for name in ("backbone", "upsampler", "refine", "network", "training"):
+        if name in uses and settings.get(name) is None:
+            raise ValueError(f"'settings.{name}' is missing")
+
+
 def _plain_legend(legend: Legend) -> Plain:
     return asdict(legend) | {"nodata": sorted(legend.nodata)}
-
-
-def _legend(values: Plain) -> Legend:
-    fields = dict(values)
-    classes = tuple(
-        LandClass(one["code"], one["name"], tuple(one["color"]), one["target"])
-        for one in fields.pop("classes")
-    )
-    return Legend(classes=classes, nodata=frozenset(fields.pop("nodata")), **fields)
 
 
 def _shown(weights: Mapping[str, str] | None) -> str:

@@ -221,7 +221,8 @@ class KMeansVoting(Method):
                 f"{len(self._classes)} classes on each: fit the method again."
             )
         self.clusters = Clusters(*tensors).to(self._runtime.device)
-        self._sampled = int(state.facts.get("sampled_pixels", 0))
+        sampled = state.facts.get("sampled_pixels", 0)
+        self._sampled = sampled if type(sampled) is int else 0
 
     def stand_in(self, coarse: Crosswalk, image: ImageFacts) -> None:
         """Take random clusters, each of which is of one class."""

@@ -186,6 +186,11 @@ class MapSR(Method):
         self.use(prompts_of(state, len(self.class_names)))
         self._facts = dict(state.facts.get("fit") or {})
         self.probe = probe_of(state, len(self.class_names))
+        if self.probe is not None and self.probe.weight.shape[1] != self.extractor.encoder.dim:
+            raise FittedError(
+                f"The probe has {self.probe.weight.shape[1]} channels, the encoder "
+                f"{self.extractor.encoder.dim}: they belong to another backbone."
+            )
         if self.probe is not None:
             self.probe.to(self.extractor.device).requires_grad_(False)
         if self.prior_settings is not None and self.prior_settings.gives_probabilities:

@@ -15,6 +15,7 @@ from mapsr.methods.method import FitWork, ImageFacts, Method, State, Task
 from mapsr.methods.network_state import hash_of, load_weights
 from mapsr.methods.outputs import Outputs, outputs_of
 from mapsr.methods.parts import MethodParts, Runtime
+from mapsr.methods.said import mapping, whole
 from mapsr.networks import NetworkSettings, SegmentationNetwork
 from mapsr.settings import Plain, choice, plain
 from mapsr.training import (
@@ -209,10 +210,10 @@ class NetworkMethod(Method):
             FittedError: the weights are not those of the network, or are not whole.
         """
         try:
-            said = state.facts["outputs"]
-            outputs = Outputs(*(tuple(said[f.name]) for f in dataclasses.fields(Outputs)))
-            network = self._bare().build(int(state.facts["bands"]), len(outputs.targets))
-        except (KeyError, TypeError, ValueError, ConfigError) as error:
+            outputs = Outputs.from_plain(mapping(state.facts["outputs"], "outputs"))
+            bands = whole(state.facts["bands"], "bands", 1, 10_000)
+            network = self._bare().build(bands, len(outputs.targets))
+        except (LookupError, TypeError, ValueError, ConfigError) as error:
             raise FittedError(
                 f"What the file says of its network is not whole ({error}): fit it again."
             ) from error

@@ -8,6 +8,8 @@ import torch
 from mapsr.errors import ConfigError
 from mapsr.legends import NODATA, Crosswalk
 from mapsr.legends.outputs import best_of_class
+from mapsr.methods.said import text, whole
+from mapsr.settings import Plain
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,27 @@ class Outputs:
     learned: tuple[int, ...]
     targets: tuple[int, ...]
     classes: tuple[str, ...]
+
+    @staticmethod
+    def from_plain(said: Plain) -> "Outputs":
+        """Make them again from what a file says.
+
+        Raises:
+            KeyError: a part is missing.
+            ValueError: a part is not what it should be.
+        """
+        lists = {key: said[key] for key in ("learned", "targets", "classes")}
+        for key, values in lists.items():
+            if not isinstance(values, list | tuple) or len(values) > NODATA + 1:
+                raise ValueError(f"'outputs.{key}' is {type(values).__name__}, not a short list")
+        classes = tuple(text(one, "outputs.classes") for one in lists["classes"])
+        learned = [whole(one, "outputs.learned", 0, NODATA) for one in lists["learned"]]
+        targets = [whole(one, "outputs.targets", 0, NODATA) for one in lists["targets"]]
+        if not all(one == NODATA or one < len(classes) for one in targets):
+            raise ValueError(f"'outputs.targets' goes beyond the {len(classes)} classes")
+        if all(one == NODATA for one in targets):
+            raise ValueError("no output stands for a class")
+        return Outputs(tuple(learned), tuple(targets), classes)
 
     @property
     def channels(self) -> tuple[int, ...] | None:

@@ -3,7 +3,9 @@
 import torch
 
 from mapsr.errors import FittedError
+from mapsr.legends import NODATA
 from mapsr.methods.method import State
+from mapsr.methods.said import is_positive
 from mapsr.prompts import (
     ClassPrompts,
     LinearProbe,
@@ -25,7 +27,14 @@ def prior_of(state: State, classes: int, settings: PriorSettings) -> ProductPrio
             "The method was fitted without a soft crosswalk, so the product can have no say: fit "
             "it with prior=product, or leave prior= out."
         )
-    if shares.dim() != 2 or shares.shape[1:] != area.shape or area.shape != (classes,):
+    whole = (
+        shares.dim() == 2
+        and shares.shape[1:] == area.shape == (classes,)
+        and all(one.is_floating_point() for one in (shares, area))
+        and bool((shares >= 0).all() and (area >= 0).all() and area.sum() > 0)
+        and bool(torch.isfinite(shares).all() and torch.isfinite(area).all())
+    )
+    if not whole:
         raise FittedError(
             f"The shares of the file are not whole, expected one for each of {classes} classes: "
             "fit the method again."
@@ -68,10 +77,20 @@ def probe_of(state: State, classes: int) -> LinearProbe | None:
     weight, bias = state.tensors.get("probe.weight"), state.tensors.get("probe.bias")
     if weight is None:
         return None
-    said = state.facts.get("probe") or {}
-    table, scale = said.get("table"), said.get("scale")
-    ours = isinstance(table, list) and all(type(one) is int for one in table)
-    if not ours or table is None or not isinstance(scale, float) or len(table) != len(weight):
+    said = state.facts.get("probe")
+    table, scale = (said.get("table"), said.get("scale")) if isinstance(said, dict) else (None, 0)
+    known = {*range(classes), NODATA}
+    whole = (
+        isinstance(table, list)
+        and all(type(one) is int and one in known for one in table)
+        and is_positive(scale)
+        and weight.dim() == 2
+        and weight.shape[0] == len(table)
+        and (bias is None or bias.shape == weight.shape[:1])
+        and all(one is None or one.dtype == torch.float32 for one in (weight, bias))
+        and all(one is None or bool(torch.isfinite(one).all()) for one in (weight, bias))
+    )
+    if not whole or table is None or scale is None:
         raise FittedError("The probe of the file is not whole: fit the method again.")
     settings = ProbeSettings(bias is not None, 1, 1, 1.0, 0.0)
     probe = LinearProbe(weight.shape[1], tuple(table), classes, scale, settings)

@@ -1,5 +1,7 @@
 """Label propagation: scores that agree with the graph and stay near where they began."""
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -36,11 +38,15 @@ def fixed_point(
     least = max(tolerance * (1 - alpha) / max(alpha, 1e-12), _RESOLUTION)
     enough = least * float(np.linalg.norm(scores))
     current, step = scores, 0
-    while most_steps is None or step < most_steps:
+    # by then a step is shorter than the resolution, whatever the graph
+    last = math.ceil(math.log(_RESOLUTION) / math.log(alpha)) + 10 if alpha > 0 else 1
+    most = last if most_steps is None else min(most_steps, last)
+    while step < most:
         following = alpha * (graph @ current) + (1 - alpha) * scores
         moved = float(np.linalg.norm(following - current))
         current, step = following, step + 1
-        if moved <= enough:
+        # not-a-number never comes to rest
+        if moved <= enough or not np.isfinite(moved):
             break
     return current
 

@@ -5,9 +5,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from mapsr.errors import ConfigError, RasterError
+from mapsr.errors import ConfigError, RasterError, said_by_system
 from mapsr.geo import ImageInfo
+from mapsr.geo.drivers import shown
 from mapsr.methods import ImageFacts
+from mapsr.paths import local_path, true_path
 from mapsr.region.images import Image, Images
 from mapsr.region.settings import MapSettings
 
@@ -53,7 +55,8 @@ def out_paths(images: Images, settings: MapSettings) -> dict[Path, Path]:
         ConfigError: ``out`` is not a file name for one map or not a folder for several, is an image
             itself, or a file of one map would take the place of another one's or of an input.
     """
-    out = Path(settings.out)
+    out = local_path(settings.out, "out")
+    _require_name(out)
     if settings.mosaic or images.single:
         if images.single and out.is_dir():
             out = out / f"{images.every[0].path.stem}.tif"
@@ -72,13 +75,29 @@ def out_paths(images: Images, settings: MapSettings) -> dict[Path, Path]:
             raise ConfigError(
                 f"{times} images would have the map {path}: rename them, or map them in turn."
             )
-    inputs = {image.path.resolve(): "the image" for image in images.every}
-    inputs |= {image.coarse.resolve(): "the product" for image in images.every if image.coarse}
+    inputs = {true_path(image.path): "the image" for image in images.every}
+    products = (image.coarse for image in images.every if image.coarse)
+    inputs |= {true_path(path): "the product" for path in products}
     for path in paths.values():
-        if what := inputs.get(path.resolve()):
+        if what := inputs.get(true_path(path)):
             raise ConfigError(f"out={path} is {what} itself; choose another path.")
     _check_distinct(dict.fromkeys(paths.values()), inputs, settings)
     return paths
+
+
+def _require_name(out: Path) -> None:
+    """Check that a file or folder can be called so.
+
+    Raises:
+        ConfigError: it can't.
+    """
+    try:
+        out.is_dir()
+        out.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise ConfigError(f"out={shown(out)[:200]} can't be: {said_by_system(error)}") from error
 
 
 def log_path(images: Images, settings: MapSettings, outs: Mapping[Path, Path]) -> Path:
@@ -99,7 +118,7 @@ def _check_distinct(
     written: dict[Path, Path] = {}
     for out in outs:
         for path in _written(out, settings):
-            if what := inputs.get(path.resolve()):
+            if what := inputs.get(true_path(path)):
                 raise ConfigError(
                     f"{path}, which is written beside {out}, is {what} itself; choose another out=."
                 )

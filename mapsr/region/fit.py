@@ -16,11 +16,12 @@ import mapsr
 from mapsr.changes import INPUTS, differences
 from mapsr.contents import contents_of
 from mapsr.data import SceneSource
-from mapsr.errors import ConfigError, MapsrError
+from mapsr.errors import ConfigError, DataError, MapsrError
+from mapsr.files import clear_partial
 from mapsr.geo import overlap, source_files
 from mapsr.legends import Legends
 from mapsr.locks import FolderLock, refuse_link
-from mapsr.mapping.store import file_states
+from mapsr.mapping.store import changed_files, file_states
 from mapsr.methods import FittedMethod, ImageFacts, Method, Task, fit, load_fitted
 from mapsr.progress import Progress
 from mapsr.region.checks import scale_of
@@ -67,6 +68,11 @@ def fit_region(
         return _found(path, about), None
     with _work_folder(path, settings.restart) as folder:
         fitted, method = _fit(good, settings, facts, folder, progress)
+        if changed := changed_files(cast(dict[str, list[int]], about[INPUTS])):
+            raise DataError(
+                f"{', '.join(changed[:3])} changed while the method was fitted on it: nothing is "
+                "written; the same command begins again."
+            )
         with _writing(path):
             fitted = replace(fitted, about=about).save(path)
         method.settle()
@@ -80,7 +86,7 @@ def _fit(
     folder: Path,
     progress: Progress,
 ) -> tuple[FittedMethod, Method]:
-    legends = Legends.load(settings.legend)
+    legends = Legends.load(settings.legend, scored=False)
     source = SceneSource(facts.scale, legends.coarse, None, facts.bands)
     task = Task(
         source=source,
@@ -106,6 +112,7 @@ def _work_folder(path: Path, restart: bool) -> Iterator[Path]:
     with _writing(path):  # else it would turn out after the fit
         folder.mkdir(parents=True, exist_ok=True)
         TemporaryFile(dir=path.parent).close()
+        clear_partial(path.parent)
         lock.acquire()
     kept = folder / "checkpoints"
     if restart:
@@ -133,7 +140,17 @@ def _writing(path: Path) -> Iterator[None]:
 def _reached(source: SceneSource, images: Sequence[Image]) -> list[Image]:
     """The images that a coarse product reaches; logs which it covers in part or not."""
     reached, missed = [], []
+    without = sum(image.coarse is None for image in images)
+    if without == len(images):
+        raise DataError(
+            f"None of {without} image(s) has a coarse product to fit on: give coarse=PRODUCT, or a "
+            "column label_fn in the list."
+        )
+    if without:
+        logger.warning("%d of %d images have no coarse product to fit on.", without, len(images))
     for image in images:
+        if image.coarse is None:
+            continue
         try:
             source.check(image.scene)
         except MapsrError as error:

@@ -16,6 +16,7 @@ from mapsr.mapping import (
 from mapsr.measure.answer import Record
 from mapsr.methods import FittedMethod, Method, MethodParts, find_fitted, load_fitted
 from mapsr.methods.fitted import FILE, SUFFIX
+from mapsr.paths import local_path
 from mapsr.progress import Progress
 from mapsr.region.answers import Making, answer, logged, require_room
 from mapsr.region.checks import log_path, out_paths, usable
@@ -73,7 +74,7 @@ def map_region(settings: MapSettings, progress: Progress, command: str = "") -> 
         MapsrError: nothing can be mapped, for whatever reason.
     """
     watch = Stopwatch()
-    images = find_images(settings.image, Path(settings.coarse) if settings.coarse else None)
+    images = find_images(settings.image, settings.coarse, settings.out)
     if settings.place is not None and not (images.single or settings.mosaic):
         raise ConfigError(
             "window= and aoi= map a part of one raster, but image= may name several: name one, or "
@@ -91,7 +92,7 @@ def map_region(settings: MapSettings, progress: Progress, command: str = "") -> 
         live: Method | None = None
         with watch("fit"):
             if settings.fitted:
-                path, fresh = find_fitted(Path(settings.fitted)), False
+                path, fresh = find_fitted(local_path(settings.fitted, "fitted")), False
                 fitted = given_method(settings)
                 _check_report(settings, fitted.parts)
                 images = usable(images, settings, fitted.image)
@@ -111,7 +112,7 @@ def given_method(settings: MapSettings) -> FittedMethod:
     Raises:
         FittedError: it can't be loaded.
     """
-    fitted = load_fitted(Path(str(settings.fitted)))
+    fitted = load_fitted(local_path(str(settings.fitted), "fitted"))
     parts = {name: getattr(settings, name) for name in fitted.parts.method.adjustable}
     return fitted.adjusted(parts, settings.windows)
 

@@ -14,6 +14,7 @@ from mapsr.legends import Crosswalk
 from mapsr.mapping.assembly import output_paths
 from mapsr.mapping.jobs import JOB_TAG, MapJob
 from mapsr.mapping.outputs import Output
+from mapsr.quoting import csv_cell
 
 logger = logging.getLogger(__name__)
 
@@ -79,10 +80,11 @@ def _csv(composition: Composition, crosswalk: Crosswalk) -> str:
     code = {one.name: one.code for one in source.classes}
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["code", "class", "pixels", *targets, "not_its_class"])
+    writer.writerow(["code", "class", "pixels", *map(csv_cell, targets), "not_its_class"])
     for row in composition.as_rows(source.names, targets):
         shares = [f"{row[name]:.4f}" for name in targets]
         doubt = row["not_its_class"]
         ends = ["" if doubt is None else f"{doubt:.4f}"]
-        writer.writerow([code[str(row["class"])], row["class"], row["pixels"], *shares, *ends])
+        name = csv_cell(row["class"])
+        writer.writerow([code[str(row["class"])], name, row["pixels"], *shares, *ends])
     return text.getvalue()

@@ -2,7 +2,6 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 
 from mapsr.errors import ConfigError, require_range
 from mapsr.geo.places import Place
@@ -10,6 +9,7 @@ from mapsr.mapping.settings import FitAndMapSettings
 from mapsr.measure.unit import MinimumUnit
 from mapsr.methods.fitted import describe_fitted
 from mapsr.methods.parts import MethodParts, adjustable_groups, part_names
+from mapsr.paths import local_path
 from mapsr.settings import MISSING, Plain, aside
 
 _MOST_BANDS = 10_000
@@ -124,7 +124,7 @@ def fitted_settings(source: str) -> Plain:
     Raises:
         FittedError: it can't be read.
     """
-    settings: Plain = describe_fitted(Path(source))["settings"]
+    settings: Plain = describe_fitted(local_path(source, "fitted"))["settings"]
     return settings
 
 

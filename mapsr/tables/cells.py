@@ -19,6 +19,7 @@ from mapsr.settings import plain
 from mapsr.tables.definitions import TableDefinition
 from mapsr.tracking import finished_metrics
 from mapsr.tracking.commands import commanded
+from mapsr.tracking.damage import DamagedRunError
 from mapsr.tracking.fingerprint import Fingerprint
 
 logger = logging.getLogger(__name__)
@@ -139,6 +140,8 @@ def look_up(cell: TableCell) -> CellState:
         return CellState("broken", error=error)
     try:
         metrics = finished_metrics(cell.path, fingerprint)
+    except DamagedRunError as error:
+        return CellState("broken", fingerprint=fingerprint, error=error)
     except ConfigError as error:
         return CellState("stale", fingerprint=fingerprint, error=error)
     return CellState("finished" if metrics else "missing", metrics, fingerprint)
@@ -199,7 +202,7 @@ def version_of(path: Path) -> str | None:
     """The version of mapsr that did a run; None where its record does not say."""
     try:
         record = json.loads((path / "record.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     versions = record.get("versions") if isinstance(record, dict) else None
     return versions.get("mapsr") if isinstance(versions, dict) else None

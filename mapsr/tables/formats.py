@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import mapsr
+from mapsr.quoting import csv_cell, in_markdown
 from mapsr.tables.definitions import TableDefinition
 from mapsr.tables.layout import NOTHING, Field, Score, Sheet, class_names, columns_of, sheet
 from mapsr.tables.results import Entry, Results
@@ -18,6 +19,8 @@ FIELDS = (
     *("scenes", "seconds", "difference", "difference_low", "difference_high", "remarks", "run"),
 )
 """Columns of the CSV before those of the classes. All scores are fractions in [0, 1]."""
+
+_PIPE = re.compile(r"(?<!\\)\|")
 
 _LATEX = {
     **{sign: rf"\{sign}" for sign in "&%$#_{}"},
@@ -92,7 +95,7 @@ def markdown(definition: TableDefinition, results: Results, provenance: Provenan
     lines += [pipes(heads), pipes(rule)]
     lines += [pipes([_in_markdown(cell) for cell in row]) for row in laid.rows]
     lines += ["", laid.legend, ""]
-    lines += [f"({number}) {note}\n" for number, note in enumerate(laid.footnotes, 1)]
+    lines += [f"({number}) {in_markdown(note)}\n" for number, note in enumerate(laid.footnotes, 1)]
     lines += [f"- {note}" for note in definition.notes] + [""] * bool(definition.notes)
     lines += ["## Runs", "", pipes(["row", "column", "seed", "mIoU", "run"])]
     lines.append(pipes(["---", "---", "--:", "--:", "---"]))
@@ -100,7 +103,9 @@ def markdown(definition: TableDefinition, results: Results, provenance: Provenan
         for column in definition.columns:
             for run in results[row.name, column.name].runs:
                 score = _in_markdown(Score(_hundredfold(run.metrics.get("miou"))))
-                lines.append(pipes([row.name, column.name, str(run.seed), score, f"`{run.path}`"]))
+                folder = f"`{run.path.replace('`', '_')}`"
+                names = in_markdown(row.name), in_markdown(column.name)
+                lines.append(pipes([*names, str(run.seed), score, folder]))
     return "\n".join([*lines, "", provenance.text, ""])
 
 
@@ -173,7 +178,7 @@ def _known(entry: Entry) -> dict[str, object]:
 def _plain(value: object) -> object:
     if value is None:
         return ""
-    return f"{value:.6f}" if isinstance(value, float) else value
+    return f"{value:.6f}" if isinstance(value, float) else csv_cell(value)
 
 
 def _hundredfold(fraction: float | None) -> float | None:
@@ -182,7 +187,7 @@ def _hundredfold(fraction: float | None) -> float | None:
 
 def _in_markdown(cell: Field) -> str:
     if isinstance(cell, str):
-        return cell
+        return in_markdown(cell)
     return " ".join(part for part in (_main(cell), _interval(cell)) if part)
 
 
@@ -200,7 +205,7 @@ def _interval(score: Score) -> str:
 
 def pipes(cells: Sequence[str]) -> str:
     """Return cells as a line of a table in Markdown."""
-    return "| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |"
+    return "| " + " | ".join(_PIPE.sub(r"\|", " ".join(cell.split())) for cell in cells) + " |"
 
 
 def _ampersands(cells: Sequence[str]) -> str:

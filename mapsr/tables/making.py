@@ -190,7 +190,7 @@ def _record_failures(
     path = folder / "failed.json"
     known: dict[str, object] = {}
     if path.exists():
-        with suppress(ValueError):
+        with suppress(ValueError, TypeError, OSError, RecursionError):
             known = dict(json.loads(path.read_text(encoding="utf-8")))
     for cell in cells:
         known.pop(cell.name, None)

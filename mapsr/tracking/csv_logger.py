@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapsr.files import write_text
+from mapsr.quoting import csv_cell
 from mapsr.settings import choice
 from mapsr.tracking.logger import flatten
 
@@ -83,7 +84,7 @@ def open_csv(folder: Path) -> Iterator[CsvLogger]:
 
 def _lines(rows: Sequence[Row]) -> str:
     text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows([csv_cell(one) for one in row] for row in rows)
     return text.getvalue()
 
 

@@ -28,7 +28,7 @@ def read_confusion(path: Path) -> dict[str, Confusion]:
         for scene, truth, predicted, pixels in lines:
             matrix = matrices.setdefault(scene, Confusion.zeros(len(truths)))
             matrix.counts[places[truth], places[predicted]] = pixels
-    except (OSError, KeyError, TypeError, ValueError) as error:
+    except (OSError, LookupError, TypeError, ValueError, OverflowError, csv.Error) as error:
         raise DataError(f"'{file}' can't be read as confusion counts ({error}).") from error
     return matrices
 

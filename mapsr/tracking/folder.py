@@ -17,8 +17,10 @@ import yaml
 from mapsr.changes import INPUTS, differences
 from mapsr.errors import ConfigError
 from mapsr.evaluation.confusion import Confusion
-from mapsr.files import write_json, write_text
+from mapsr.files import clear_partial, write_json, write_text
 from mapsr.locks import LOCK, FolderLock
+from mapsr.quoting import csv_cell
+from mapsr.tracking.damage import DamagedRunError, what_is_wrong
 from mapsr.tracking.fingerprint import fingerprint_hash
 
 VERSION = 1
@@ -70,12 +72,15 @@ def finished_metrics(path: Path, fingerprint: Settings) -> dict[str, object] | N
     _check_same(path, fingerprint)
     file = path / "metrics.json"
     try:
-        metrics: dict[str, object] = json.loads(file.read_text(encoding="utf-8"))
+        metrics = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"'{file}' is damaged ({error}); remove it to run again.") from error
-    return metrics
+    except (OSError, ValueError, RecursionError) as error:
+        raise DamagedRunError(f"'{file}' is damaged ({error}); remove it to run again.") from error
+    if why := what_is_wrong(metrics):
+        raise DamagedRunError(f"'{file}' is damaged ({why}); remove it to run again.")
+    found: dict[str, object] = metrics
+    return found
 
 
 class RunFolder:
@@ -131,6 +136,8 @@ class RunFolder:
         with ExitStack() as undo:
             undo.callback(lock.release)
             _make_room(path, fingerprint, overwrite)
+            for folder in (path, *(path / name for name in _FOLDERS)):
+                clear_partial(folder)
             document = {"version": VERSION, **config, _FINGERPRINT: dict(fingerprint)}
             write_text(path / "config.yaml", yaml.safe_dump(document, sort_keys=False))
             undo.pop_all()
@@ -179,7 +186,7 @@ class RunFolder:
         for scene, confusion in scenes.items():
             for truth, row in zip(names, confusion.counts.tolist(), strict=True):
                 for predicted, pixels in zip([*names, "nodata"], row, strict=True):
-                    table.writerow([scene, truth, predicted, pixels])
+                    table.writerow([*map(csv_cell, (scene, truth, predicted)), pixels])
         write_text(self.path / "confusion.csv", text.getvalue())
 
     def write_record(self, record: Settings) -> None:
@@ -195,8 +202,8 @@ def _read(path: Path) -> dict[str, object]:
     file = path / "config.yaml"
     try:
         document = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise DamagedRunError(
             f"'{path}' does not hold a readable run: its config.yaml is missing or damaged; name "
             "the output folder of a run of mapsr."
         ) from error

@@ -119,7 +119,7 @@ def paired_difference(one: FoundRun, other: FoundRun) -> Difference | None:
     """
     try:
         first, second = read_confusion(one.path), read_confusion(other.path)
-        return bootstrap_difference(second, first, np.random.default_rng(0))
+        return bootstrap_difference([(second, first)], np.random.default_rng(0))
     except DataError:
         return None
 

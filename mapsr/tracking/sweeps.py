@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from mapsr.errors import ConfigError
-from mapsr.files import write_json
+from mapsr.files import clear_partial, write_json
 from mapsr.guard import Guard
 from mapsr.locks import FolderLock
 
@@ -83,6 +83,8 @@ class SweepFolder:
             ) from error
         self._planned = tuple(SweepCell(overrides) for overrides in cells)
         self._started = _now()
+        for folder in (self.path, self._reports):
+            clear_partial(folder)
         for path in self._reports.glob("*.json"):
             path.unlink()
         self._write(finished=None)
@@ -124,9 +126,9 @@ class SweepFolder:
         """Every cell that was planned, as it was last reported; "open" where it never was."""
         cells = dict(enumerate(self._planned))
         for path in sorted(self._reports.glob("[0-9]*.json")):
-            values = json.loads(path.read_text(encoding="utf-8"))
-            cell = SweepCell(**values)
-            cells[int(path.stem)] = replace(cell, overrides=tuple(cell.overrides))
+            number = int(path.stem) if path.stem.isdigit() else -1
+            if number in cells:
+                cells[number] = _reported(path, cells[number])
         return tuple(cells[number] for number in sorted(cells))
 
     @property
@@ -145,6 +147,16 @@ class SweepFolder:
             "cells": [asdict(cell) for cell in self.cells()],
         }
         write_json(self.path / "sweep.json", document)
+
+
+def _reported(path: Path, planned: SweepCell) -> SweepCell:
+    """What a cell reported; that it can't be read is a failure of the cell, not of the sweep."""
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        cell = SweepCell(**values)
+        return replace(cell, overrides=tuple(cell.overrides))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        return replace(planned, state="failed", error=f"its report {path} is damaged ({error})")
 
 
 def _now() -> str:

@@ -1,6 +1,7 @@
 """The checkpoint from which an interrupted training resumes."""
 
 import shutil
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mapsr.checkpoints import refused
 from mapsr.errors import ConfigError, WeightsError
 from mapsr.files import whole_file
 
@@ -18,6 +20,18 @@ if TYPE_CHECKING:  # Lightning takes seconds to import
 FILE = "last.pt"
 _FORMAT = 1
 _NETWORK = "network"
+_KINDS: dict[str, tuple[type, ...]] = {
+    "identity": (dict,),
+    "step": (int,),
+    "rejected": (int,),
+    "first_loss": (float, int, type(None)),
+    "last_loss": (float, int, type(None)),
+    "network": (dict,),
+    "optimizer": (dict,),
+    "lookahead": (list,),
+    "precision": (dict,),
+}
+"""What a state holds."""
 
 
 @dataclass(frozen=True)
@@ -78,15 +92,27 @@ class Checkpoint:
             leftover.unlink()  # by a process that was killed while writing
         if not self.path.exists():
             return None
-        unreadable = (OSError, RuntimeError, EOFError, ValueError, UnpicklingError)
-        try:
-            state = torch.load(self.path, map_location="cpu", weights_only=True)
-        except unreadable as error:
-            raise self._damaged(_line(error)) from error
+        state = self._read()
         if not isinstance(state, dict) or state.get("format") != _FORMAT:
             raise self._damaged(f"it does not have format {_FORMAT} of this version")
+        wrong = [key for key, kinds in _KINDS.items() if not isinstance(state.get(key), kinds)]
+        if wrong or isinstance(state["step"], bool) or state["step"] < 0:
+            raise self._damaged(f"its '{(wrong or ['step'])[0]}' is not what it should be")
         self._compare(state["identity"])
         return state
+
+    def _read(self) -> Any:  # noqa: ANN401 - whatever is in it
+        unreadable = (OSError, RuntimeError, EOFError, ValueError, KeyError, TypeError)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a file that is refused right afterwards
+                return torch.load(self.path, map_location="cpu", weights_only=True)
+        except UnpicklingError as error:
+            raise self._damaged(refused(str(error))) from error
+        except unreadable as error:
+            why = _line(error)
+            plain = "weights_only" not in why
+            raise self._damaged(why if plain else "it is no plain file of torch.save") from error
 
     def resume(self, training: "NetworkTraining", state: Mapping[str, Any]) -> None:
         """Restore the state of a training whose optimiser is set up.
@@ -104,14 +130,14 @@ class Checkpoint:
             if training.lookahead is not None:
                 training.lookahead.load(state["lookahead"])
             training.trainer.precision_plugin.load_state_dict(state["precision"])
-        except (KeyError, RuntimeError, ValueError) as error:
+        except (KeyError, RuntimeError, ValueError, TypeError, AttributeError) as error:
             raise self._damaged(_line(error)) from error
         training.rejected, training.first_loss = state["rejected"], state["first_loss"]
         training.last_loss = state["last_loss"]
 
     def remove(self) -> None:
         """Delete the folder with all files in it."""
-        if self.folder.is_dir():
+        if self.folder.is_dir() and not self.folder.is_symlink():
             shutil.rmtree(self.folder)
 
     def _compare(self, found: Mapping[str, object]) -> None:

@@ -1,11 +1,16 @@
 """What trials of the command line found: wrong answers without a word, and things lost."""
 
+import json
+import os
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import rasterio
-from make_maps import finished_run, fitted, labels_of, mapped
+from make_maps import QUICK_FIT, finished_run, fitted, labels_of, mapped
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from mapsr.cli.main import main
 
@@ -159,3 +164,287 @@ def test_a_sweep_that_can_not_be_read_is_a_sentence(capsys, override):
     # the second became two cells, range(0 and 2
     assert main(["run", "-m", "--show", override]) == 1
     assert capsys.readouterr().err.startswith("error: ")
+
+
+def test_a_foreign_proj_db_is_named_and_doctor_finds_it(monkeypatch, image, tmp_path, capsys):
+    # it was a CRSError with a trace at import, and doctor said that all is well
+    from rasterio.errors import CRSError
+
+    from mapsr.doctor.machine import projections
+    from mapsr.geo import projections as proj
+
+    class Foreign:
+        @staticmethod
+        def from_epsg(code):
+            raise CRSError("The EPSG code is unknown. It comes from another PROJ installation.")
+
+    assert projections().remedy is None
+    monkeypatch.setattr(proj, "CRS", Foreign)
+    monkeypatch.setenv("PROJ_LIB", str(tmp_path))
+    assert main(["map", f"image={image}", "coarse=x.tif", f"out={tmp_path / 'm.tif'}"]) == 1
+    told = f"in PROJ_LIB={tmp_path}, which is of another installation"
+    assert told in capsys.readouterr().err
+    assert "unset PROJ_LIB" in projections().remedy
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("key", ["image", "coarse", "out", "fitted"])
+def test_a_path_that_can_not_be_was_a_trace(image, tmp_path, monkeypatch, capsys, key):
+    monkeypatch.chdir(tmp_path)
+    loop = tmp_path / "loop.tif"
+    loop.symlink_to(loop)
+    given = {"image": image, "coarse": image, "out": "m.tif"}
+    given = {"image": image, "out": "m.tif"} if key == "fitted" else given
+    for value in ("x" * 300, "x" * 5000, "a\0b", loop, "s3://bucket/x.tif", "/vsicurl/http://x/y"):
+        words = [f"{name}={path}" for name, path in (given | {key: value}).items()]
+        assert main(["map", *words]) == 1
+        err = capsys.readouterr().err
+        assert err.startswith("error: ") and "does not expect" not in err and err.count("\n") == 1
+    assert list(tmp_path.iterdir()) == [loop]
+
+
+def test_maps_of_an_earlier_job_are_not_images_of_the_next(run, image, tmp_path, capsys):
+    # image=d/**/*.tif out=d/maps failed when it was repeated: its own maps matched
+    tiles, out = tmp_path / "d", tmp_path / "d" / "maps"
+    tiles.mkdir()
+    for name in ("a.tif", "._a.tif", ".b.tif-0.partial.tif"):
+        shutil.copy(image, tiles / name)
+    for _ in range(2):
+        assert mapped(run, tiles / "**" / "*.tif", out, "confidence=true") == 0
+        assert sorted(p.name for p in out.glob("*.tif")) == ["a.tif", "a_confidence.tif"]
+    assert "made before" in capsys.readouterr().out
+    assert mapped(run, tiles / "*.tif", tiles / "all.tif", "mosaic=true") == 0
+    assert mapped(run, tiles / "*.tif", tiles / "all.tif", "mosaic=true") == 0
+
+
+def test_the_users_folder_and_folders_as_images_are_understood(run, image, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert mapped(run, image, "~/x.tif") == 0
+    assert (tmp_path / "x.tif").is_file()
+
+
+def test_a_folder_or_a_pattern_where_a_file_is_expected_says_what_to_write(image, capsys, tmp_path):
+    out = f"out={tmp_path / 'm.tif'}"
+    assert main(["map", f"image={image.parent}", "coarse=x.tif", out]) == 1
+    assert "several are named by a pattern, such as" in capsys.readouterr().err
+    assert main(["map", f"image={image}", "coarse=nlcd_*.tif", out]) == 1
+    assert "gdalbuildvrt product.vrt nlcd_*.tif" in capsys.readouterr().err
+
+
+def test_names_of_others_do_not_steer_the_terminal(image, tmp_path, capsys):
+    assert main(["map", f"image={tmp_path}/a\x1b[31m\nb.tif", "coarse=x.tif", "out=m.tif"]) == 1
+    err = capsys.readouterr().err
+    assert "\x1b" not in err and r"\x1b[31m\n" in err and err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("raised", "message"),
+    [
+        (OSError(28, "x", "/data/map.tif"), "/data/map.tif can't be read or written: the system"),
+        (OSError(28, "x"), "'No space left on device' (ENOSPC); make room on the disk."),
+        (MemoryError(), "There is not enough memory (the system gave none)"),
+        (RecursionError("deep"), "nested too deep"),
+        (UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid"), "is not text in UTF-8"),
+    ],
+)
+def test_what_no_guard_met_is_a_sentence_at_the_door(monkeypatch, capsys, raised, message):
+    from mapsr.cli import run as command
+
+    def broken(arguments):
+        raise raised
+
+    monkeypatch.setattr(command, "main", broken)
+    assert main(["run"]) == 1
+    err = capsys.readouterr().err
+    assert err.startswith("error: ") and message in err and err.count("\n") == 1
+
+
+def test_an_image_that_changes_on_the_way_makes_no_mixed_map(run, image, tmp_path, capsys):
+    from mapsr.mapping import jobs
+
+    mine, out = tmp_path / "mine.tif", tmp_path / "out" / "m.tif"
+    shutil.copy(image, mine)
+    save = jobs.WorkFolder.save
+
+    def rewritten(folder, number, result):
+        save(folder, number, result)
+        mine.write_bytes(mine.read_bytes() + b"\0")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs.WorkFolder, "save", rewritten)
+        assert mapped(run, mine, out) == 1
+    assert "mine.tif changed while" in capsys.readouterr().err
+    assert not [path for path in out.parent.rglob("*") if path.is_file()]
+    assert mapped(run, mine, out) == 0
+
+
+def test_labels_that_change_during_a_fit_are_noticed(scene_folder, image, tmp_path, capsys):
+    from mapsr.region import fit as fitting
+
+    mine, out = tmp_path / "mine.tif", tmp_path / "m.tif"
+    shutil.copy(scene_folder / "val" / "village_nlcd_30m.tif", mine)
+    fit = fitting.fit
+
+    def rewritten(*given):
+        mine.write_bytes(mine.read_bytes() + b"\0")
+        return fit(*given)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fitting, "fit", rewritten)
+        assert fitted(scene_folder, "village", out, f"coarse={mine}") == 1
+    assert "mine.tif changed while the method was fitted" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.tif"]
+
+
+def test_what_a_kill_left_does_not_stop_the_next_attempt(scene_folder, tmp_path):
+    # an empty .a-XXXX.png in figures/ was shown to mirrors, and the run could not be done any more
+    folder = tmp_path / "run"
+    finished_run(scene_folder, folder)
+    (folder / "metrics.json").unlink()
+    left = [folder / "figures" / ".a", folder / ".metrics", folder / "maps" / ".m"]
+    left = [path.with_name(f"{path.name}-00000000-1-00000000.partial") for path in left]
+    for path in left:
+        path.touch()
+        os.utime(path, (0, 0))
+    finished_run(scene_folder, folder)
+    assert (folder / "metrics.json").is_file() and not any(path.exists() for path in left)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda about: about | {"image": about["image"] | {"scale": float("nan")}},
+        lambda about: about | {"image": about["image"] | {"bands": 1 << 70}},
+        lambda about: about | {"facts": []},
+        lambda about: about | {"facts": {"probe": [1]}},
+        lambda about: about | {"facts": {"probe": about["facts"]["probe"] | {"table": [9] * 16}}},
+        lambda about: about | {"weights": {"backbone": "x"}},
+        lambda about: about | {"weights": 5},
+        lambda about: about | {"legend": about["legend"] | {"classes": [1, 2]}},
+        lambda about: about | {"settings": []},
+        lambda about: about | {"settings": about["settings"] | {"windows": None}},
+        lambda about: about | {"about": 3},
+        lambda about: about | {"version": True},
+        lambda about: about | {"crosswalk": None},
+    ],
+)
+def test_a_fitted_file_that_says_odd_things_is_refused_at_the_door(
+    run, image, tmp_path, capsys, damage
+):
+    path, out = tmp_path / "odd.safetensors", tmp_path / "out" / "m.tif"
+    with safe_open(run / "fitted.safetensors", framework="pt") as opened:
+        about = json.loads(opened.metadata()["mapsr"])
+    save_file(load_file(run / "fitted.safetensors"), path, {"mapsr": json.dumps(damage(about))})
+    assert mapped(path, image, out) == 1
+    err = capsys.readouterr().err
+    assert "error: " in err and "does not expect" not in err
+    assert not out.exists()
+
+
+@pytest.mark.parametrize("name", ["vectors", "counts", "probe.weight"])
+@pytest.mark.parametrize("odd", ["nan", "short", "flat", "type"])
+def test_tensors_that_are_not_whole_are_refused_before_a_map(
+    run, image, tmp_path, capsys, name, odd
+):
+    path, out = tmp_path / "odd.safetensors", tmp_path / "out" / "m.tif"
+    with safe_open(run / "fitted.safetensors", framework="pt") as opened:
+        about = opened.metadata()
+    tensors = load_file(run / "fitted.safetensors")
+    one = tensors[name].clone()
+    changes = {
+        "nan": lambda: one.double().fill_(float("nan")),
+        "short": lambda: one[:-1].clone(),
+        "flat": lambda: one[None].clone(),
+        "type": lambda: one.half(),
+    }
+    save_file(tensors | {name: changes[odd]()}, path, about)
+    assert mapped(path, image, out) == 1
+    err = capsys.readouterr().err
+    assert "error: " in err and "does not expect" not in err
+    assert not out.exists()
+
+
+def test_the_solver_stops_at_what_is_no_number():
+    from scipy import sparse
+
+    from mapsr.refine.propagation import fixed_point
+
+    graph = sparse.csr_array(np.array([[0, 1.0], [1.0, 0]]))
+    found = fixed_point(graph, np.array([[np.nan], [1.0]]), 0.5, 1e-6)
+    assert np.isnan(found).all()  # it went on for ever
+
+
+def test_a_folder_of_images_in_a_system_without_a_place_is_judged_alike(tmp_path, run, image):
+    from rasterio.crs import CRS
+
+    from mapsr.geo import Grid, read_grid, write_raster
+
+    grid = read_grid(image)
+    local = CRS.from_wkt('LOCAL_CS["works",UNIT["metre",1],AXIS["x",EAST],AXIS["y",NORTH]]')
+    with rasterio.open(image) as dataset:
+        values = dataset.read()
+    mine = tmp_path / "mine.tif"
+    write_raster(mine, values, Grid(local, grid.transform, grid.height, grid.width))
+    told = main(["doctor", "--no-timing", str(mine), f"fitted={run}"])
+    assert told == mapped(run, mine, tmp_path / "m.tif") == 0
+
+
+def test_a_list_whose_rows_lack_products_is_judged_alike(scene_folder, image, tmp_path):
+    train = scene_folder / "train"
+    table = tmp_path / "list.csv"
+    rows = [f"{image},{image.with_name('village_nlcd_30m.tif')}", f"{train / 'wood_naip.tif'},"]
+    table.write_text("\n".join(["image_fn,label_fn", *rows]))
+    words = [*QUICK_FIT, f"image={table}", f"out={tmp_path / 'maps'}"]
+    assert main(["doctor", "--no-timing", *words]) == main(["map", *words]) == 0
+
+
+def test_a_target_legend_of_ones_own_needs_no_truth(scene_folder, image, tmp_path):
+    from mapsr import legends
+
+    text = (Path(legends.__file__).parent / "products" / "chesapeake4.yaml").read_text()
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(text.replace("impervious", "sealed"))
+    coarse = Path(legends.__file__).parent / "products" / "nlcd.yaml"
+    (tmp_path / "nlcd.yaml").write_text(coarse.read_text().replace("impervious", "sealed"))
+    words = [f"legend.target={mine}", f"legend.coarse={tmp_path / 'nlcd.yaml'}"]
+    assert fitted(scene_folder, "village", tmp_path / "m.tif", *words, "legend.soft=hard") == 0
+
+
+def test_a_checkpoint_never_tells_how_to_run_what_is_in_it(tmp_path):
+    import pickle
+
+    import torch
+
+    from mapsr.errors import WeightsError
+    from mapsr.training.checkpoint import Checkpoint
+
+    path = tmp_path / "last.pt"
+    path.write_bytes(pickle.dumps(print))
+    with pytest.raises(WeightsError) as raised:
+        Checkpoint(tmp_path, {}).load()
+    assert "weights_only" not in str(raised.value)
+    whole = {"format": 1, "identity": {}, "step": 1, "network": {}}
+    for odd in ({"identity": None}, {"step": None}, {"network": None}, {"step": -1}):
+        torch.save(whole | odd, path)
+        with pytest.raises(WeightsError, match="is damaged"):
+            Checkpoint(tmp_path, {}).load()
+
+
+@pytest.mark.parametrize("damage", ["[]", '{"miou": 7}', '{"miou": "x", "oa": 1}', "[" * 2000])
+def test_a_damaged_result_is_said_to_be_damaged(scene_folder, run, tmp_path, capsys, damage):
+    folder = tmp_path / "run"
+    shutil.copytree(run, folder)
+    (folder / "metrics.json").write_text(damage)
+    with pytest.raises(AssertionError):
+        finished_run(scene_folder, folder)
+    assert "metrics.json' is damaged" in capsys.readouterr().err
+
+
+def test_text_of_others_is_no_formula_and_no_html():
+    from mapsr.quoting import csv_cell, in_markdown
+
+    assert csv_cell("=cmd|' /C calc'!A0") == "'=cmd|' /C calc'!A0"
+    assert [csv_cell(one) for one in ("@x", "+1+1", "-3.5", -3.5, "tree")] == [
+        *("'@x", "'+1+1", "-3.5", -3.5, "tree"),
+    ]
+    assert in_markdown("<b>\n[x](y)") == r"\<b\> \[x\](y)"

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -96,13 +97,21 @@ def test_an_error_is_one_sentence(monkeypatch, capsys, raised, status, err):
     assert capsys.readouterr() == ("", err)
 
 
-def test_a_fault_of_ours_keeps_its_trace(monkeypatch):
+def test_a_fault_of_ours_keeps_its_trace(monkeypatch, tmp_path, capsys):
     def broken(arguments):
         raise KeyError("a bug")
 
     monkeypatch.setattr(run, "main", broken)
-    with pytest.raises(KeyError):
-        main(["run"])
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert main(["run"]) == 1
+    out, err = capsys.readouterr()
+    (file,) = tmp_path.iterdir()
+    assert out == ""
+    assert err == (
+        "error: mapsr met an error that it does not expect (KeyError: 'a bug'); please report it "
+        f"with its trace, which is in {file}.\n"
+    )
+    assert "raise KeyError" in file.read_text()
 
 
 def test_an_error_in_a_process_of_its_own():

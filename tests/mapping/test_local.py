@@ -168,3 +168,26 @@ def test_bad_settings_are_named():
     for name, value in (("batch", 0), ("memory_mib", -1)):
         with pytest.raises(ConfigError, match=f"compute.{name} is {value}, expected a number in"):
             ComputeSettings(**{name: value})
+
+
+def test_empty_units_were_neither_handed_on_nor_let_go(monkeypatch):
+    # between two tiles 30 km apart they piled up in memory until the next tile
+    from mapsr.mapping import local
+    from mapsr.mapping.blend import UnitResult
+
+    monkeypatch.setattr(local, "batches_of", lambda task, most: [])
+    asked = []
+
+    class Task:
+        raster = type("R", (), {"plan": None, "outputs": ()})()
+        unit = None
+
+    def tasks():
+        for number in range(5):
+            asked.append(number)
+            yield Task()
+
+    outcomes = LocalEngine([lambda chips: {}], "cpu", 1).run(tasks())
+    assert next(outcomes)[1] == UnitResult({}, ())
+    assert asked == [0]
+    assert len(list(outcomes)) == 4

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from mapsr.errors import ConfigError
 from mapsr.geo import Window, WindowSettings, cover
 from mapsr.mapping import MapPlan
-from mapsr.mapping.plan import blend_weights, spans, strips
+from mapsr.mapping.plan import blend_weight, spans, strips
 
 LASTS, WEIGHTS = ("short", "whole"), ("ramp", "even", "centre")
 
@@ -90,6 +90,14 @@ def test_the_last_chip_may_be_whole():
 
 def test_cover_by_hand():
     assert cover(3, 8, WindowSettings(6, 1)) == [[Window(0, 0, 3, 6), Window(0, 5, 3, 3)]]
+
+
+def blend_weights(side, windows):
+    cut = spans(side, windows)
+    return [
+        blend_weight(cut, index, 1 if windows.weight == "even" else windows.overlap + 1)
+        for index in range(len(cut))
+    ]
 
 
 @settings(deadline=None)

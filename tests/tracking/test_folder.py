@@ -23,7 +23,7 @@ science = {"seed": 0}
 with RunFolder.open(Path(sys.argv[1]), science, science) as folder:
     print("held", flush=True)
     sys.stdin.readline()
-    folder.write_metrics({"miou": 0.5})
+    folder.write_metrics({"miou": 0.5, "oa": 0.5})
 """
 
 
@@ -58,7 +58,7 @@ def test_metrics_alone_mark_the_end_and_go_first(tmp_path):
     with RunFolder.open(tmp_path, CONFIG, SCIENCE) as folder:
         folder.write_record({"seeds": {"all": 0}})
         assert not folder.finished
-        folder.write_metrics({"miou": 0.5})
+        folder.write_metrics({"miou": 0.5, "oa": 0.5})
     assert folder.finished
     again = RunFolder.open(tmp_path, {**CONFIG, "device": "cuda"}, SCIENCE)
     assert not again.finished
@@ -85,10 +85,10 @@ def test_the_order_of_keys_is_no_setting(tmp_path):
 
 
 def test_other_science_is_refused_by_its_first_key(tmp_path):
-    run(tmp_path, metrics={"miou": 0.5})
+    run(tmp_path, metrics={"miou": 0.5, "oa": 0.5})
     with pytest.raises(ConfigError, match=r"refine\.alpha is 0\.25, was 0\.5.*overwrite"):
         RunFolder.open(tmp_path, OTHER, OTHER)
-    assert json.loads((tmp_path / "metrics.json").read_text()) == {"miou": 0.5}
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {"miou": 0.5, "oa": 0.5}
     assert read_config(tmp_path)["refine"] == {"kind": "paper", "alpha": 0.5}
 
 
@@ -157,9 +157,9 @@ def test_metrics_of_a_finished_run_of_the_same_science(tmp_path):
     assert finished_metrics(path, SCIENCE) is None
     run(path)
     assert finished_metrics(path, SCIENCE) is None
-    run(path, metrics={"miou": 0.5})
-    assert finished_metrics(path, SCIENCE) == {"miou": 0.5}
-    assert finished_metrics(path, json.loads(json.dumps(SCIENCE))) == {"miou": 0.5}
+    run(path, metrics={"miou": 0.5, "oa": 0.5})
+    assert finished_metrics(path, SCIENCE) == {"miou": 0.5, "oa": 0.5}
+    assert finished_metrics(path, json.loads(json.dumps(SCIENCE))) == {"miou": 0.5, "oa": 0.5}
     with pytest.raises(ConfigError, match=r"refine\.alpha is 0\.25, was 0\.5"):
         finished_metrics(path, OTHER)
     (path / "metrics.json").write_text('{"miou": 0.')
@@ -188,7 +188,7 @@ def test_a_folder_is_held_by_one_process(tmp_path, holder):
     assert finished_metrics(path, science) is None
     holder.communicate("go on\n")
     assert holder.returncode == 0
-    assert finished_metrics(path, science) == {"miou": 0.5}
+    assert finished_metrics(path, science) == {"miou": 0.5, "oa": 0.5}
     assert not (path / ".lock").exists()
     run(path, science, science)
 
@@ -198,8 +198,8 @@ def test_a_killed_process_holds_nothing(tmp_path, holder):
     holder.kill()
     holder.wait()
     assert (path / ".lock").exists()
-    run(path, science, science, metrics={"miou": 0.25})
-    assert finished_metrics(path, science) == {"miou": 0.25}
+    run(path, science, science, metrics={"miou": 0.25, "oa": 0.5})
+    assert finished_metrics(path, science) == {"miou": 0.25, "oa": 0.5}
 
 
 def test_a_kill_before_the_configuration_leaves_a_folder_that_can_be_used(tmp_path):
@@ -268,7 +268,7 @@ def test_a_failure_is_recorded_until_a_later_success(tmp_path):
     assert "test_folder.py" in failure["trace"]
     assert not folder.finished
     with RunFolder.open(tmp_path, CONFIG, SCIENCE) as again:
-        again.write_metrics({"miou": 1.0})
+        again.write_metrics({"miou": 1.0, "oa": 1.0})
     assert not (tmp_path / "failed.json").exists()
     assert again.finished
 

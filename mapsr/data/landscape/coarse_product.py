@@ -9,17 +9,17 @@ from collections.abc import Mapping
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.crs import CRS
 from rasterio.warp import transform, transform_bounds
 
 from mapsr.data.landscape import Cover, Crop, Landscape
 from mapsr.data.landscape.canvas import Mask, smooth_noise
 from mapsr.geo import Grid
+from mapsr.geo.projections import epsg
 
 CELL = 30
 """Metres of a cell's side."""
-CONUS_ALBERS = CRS.from_epsg(5070)
-"""The CRS that the national product comes in."""
+_CONUS_ALBERS = 5070
+"""EPSG code of the CRS that the national product comes in."""
 CONFUSED_SHARE = 0.1
 """Share of cells with a confused class, in addition to the other errors."""
 _SAMPLES = 10
@@ -74,11 +74,12 @@ def coarse_grid(image_grid: Grid) -> Grid:
 
     Cells of all scenes lie on one lattice, as those of one product do.
     """
-    left, bottom, right, top = transform_bounds(image_grid.crs, CONUS_ALBERS, *image_grid.bounds)
+    albers = epsg(_CONUS_ALBERS)
+    left, bottom, right, top = transform_bounds(image_grid.crs, albers, *image_grid.bounds)
     west, north = (np.floor(left / CELL) - 1) * CELL, (np.ceil(top / CELL) + 1) * CELL
     width = int(np.ceil(right / CELL) + 1 - west / CELL)
     height = int(north / CELL - np.floor(bottom / CELL) + 1)
-    return Grid(CONUS_ALBERS, Affine(CELL, 0, west, 0, -CELL, north), height, width)
+    return Grid(albers, Affine(CELL, 0, west, 0, -CELL, north), height, width)
 
 
 def _draw_shift(generator: np.random.Generator) -> tuple[float, float]:
