@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.crs import CRS
 
 from mapsr.files import write_json, write_text
 from mapsr.geo import Grid, Window, window_writer
+from mapsr.geo.projections import epsg
 from mapsr.geo.vectors import open_layer
 
 PIXEL_M = 0.5
@@ -76,7 +76,7 @@ def draw_region(folder: Path, side: int, patch_px: int) -> DrawnRegion:
 def _grid(size: int, pixel_m: float) -> Grid:
     pixels = round(size * PIXEL_M / pixel_m)
     transform = Affine(pixel_m, 0, _LEFT, 0, -pixel_m, _TOP)
-    return Grid(CRS.from_epsg(_EPSG), transform, pixels, pixels)
+    return Grid(epsg(_EPSG), transform, pixels, pixels)
 
 
 def _write_product(

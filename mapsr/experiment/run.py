@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mapsr.data import Scene, Scenes, SceneSource
-from mapsr.errors import DataError, RasterError
+from mapsr.errors import DataError
 from mapsr.evaluation.judging import (
     COARSE,
     MAP,
@@ -16,10 +16,9 @@ from mapsr.evaluation.judging import (
     metrics_of,
     pooled,
 )
-from mapsr.experiment.scenes import legends_of, scenes_of, source_of
+from mapsr.experiment.scenes import check_scenes, legends_of, scenes_of, source_of
 from mapsr.experiment.settings import RunSettings
-from mapsr.geo import ImageInfo, band_count, image_info
-from mapsr.geo.examination import look
+from mapsr.geo import image_info
 from mapsr.legends import Legends
 from mapsr.mapping import MapOptions, MapRequest, Output, map_rasters, open_engine
 from mapsr.mapping.assembly import output_paths
@@ -35,8 +34,6 @@ from mapsr.tracking.logger import guarded
 logger = logging.getLogger(__name__)
 
 _PICTURES = 4
-_CLIPPED = 0.5
-"""Share of an image's values above the scale from which on the scale can't be meant."""
 _LAYERS = (MAP, COARSE, "probe")
 _SURE = Output(kind="probability")
 Metrics = dict[str, object]
@@ -86,43 +83,6 @@ def finished_run(settings: RunSettings) -> tuple[Path, Metrics] | None:
         return None
     metrics = finished_metrics(path, fingerprint)
     return None if metrics is None else (path, metrics)
-
-
-def check_scenes(source: SceneSource, scenes: Scenes) -> None:
-    """Refuse scenes that can't be read, or don't fit each other, before long work begins.
-
-    Raises:
-        RasterError: a file can't be read, or an image has fewer bands than those to fit on.
-        DataError: labels do not overlap their image.
-    """
-    first = image_info(scenes.fit[0].image)
-    bands = source.bands or first.bands
-    _check_scale(first, bands, source.image_scale)
-    for scene in dict.fromkeys((*scenes.fit, *scenes.score)):
-        source.check(scene)
-        if (count := band_count(scene.image)) < bands:
-            raise RasterError(
-                f"{scene.image} has {count} band(s), the images to fit on {bands}: expected at "
-                f"least as many; set data.bands={count} to read as many of all."
-            )
-    logger.info("%d scene(s) to fit on, %d to map", len(scenes.fit), len(scenes.score))
-
-
-def _check_scale(image: ImageInfo, bands: int, scale: float) -> None:
-    """Refuse a scale that would make most of an image white.
-
-    Raises:
-        DataError: more than half of the values looked at are beyond it.
-    """
-    if image.dtype == "uint8" or image.bands < bands:
-        return
-    values = look(image.path, bands).values
-    if values.size and float((values > scale).mean()) > _CLIPPED:
-        raise DataError(
-            f"Most {image.dtype} values of {image.path} are above data.scale={scale:g}, which "
-            "becomes 1: set data.scale=10000 for reflectance in ten-thousandths, or what the "
-            "product's documentation says."
-        )
 
 
 @dataclass(frozen=True)

@@ -184,3 +184,17 @@ def _csv(rows: Sequence[Sequence[object]]) -> str:
         ["" if value is None else value for value in row] for row in rows
     )
     return text.getvalue()
+
+
+def wrong_labelling(metrics: object) -> str | None:
+    """Say what is wrong with the content of a labelling's metrics.json, None where all is well."""
+    if not isinstance(metrics, dict) or metrics.get("command") != "label":
+        return "it is not of mapsr label"
+    rounds, final = metrics.get("rounds"), metrics.get("final")
+    if (
+        not isinstance(rounds, list)
+        or not rounds
+        or not all(isinstance(one, dict) for one in rounds)
+    ):
+        return "it has no rounds"
+    return None if isinstance(final, dict) else "it has no final scores"

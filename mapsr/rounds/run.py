@@ -6,7 +6,7 @@ from pathlib import Path
 from mapsr.files import write_json, write_text
 from mapsr.progress import Progress
 from mapsr.rounds.loop import Expanded, Round, expand
-from mapsr.rounds.metrics import metrics_of, plan_dict, tables_of
+from mapsr.rounds.metrics import metrics_of, plan_dict, tables_of, wrong_labelling
 from mapsr.rounds.region import LabelRegion, open_region
 from mapsr.rounds.settings import LabelSettings
 from mapsr.rounds.votes import Polls
@@ -38,7 +38,7 @@ def run_labelling(
     fingerprint["weights"] = plan_dict(region.plan)
     path = settings.path(fingerprint)
     if not settings.overwrite:
-        done = finished_metrics(path, fingerprint)
+        done = finished_metrics(path, fingerprint, wrong_labelling)
         if done is not None:
             return path, done, False
     folder = RunFolder.open(path, plain(settings), fingerprint, settings.overwrite)

@@ -197,7 +197,7 @@ def _rule_of(region: LabelRegion) -> dict[str, object]:
         for one, weight, standing in zip(plan.products, plan.weights, plan.standings, strict=True)
     }
     rule = {"priority": list(plan.rule.priority), "thresholds": list(plan.rule.thresholds)}
-    return {"products": products, "rule": rule}
+    return {"voters": products, "rule": rule}
 
 
 def _classes_of(source: object) -> object:

@@ -36,9 +36,11 @@ def _wrong_numbers(metrics: Mapping[str, Any]) -> str | None:
     """Say which of the numbers beside the scores is none."""
     spread, seconds = metrics.get("intervals") or {}, metrics.get("seconds") or {}
     for key in ("miou", "oa"):
-        pair = spread.get(key)
+        if key not in spread:
+            continue
+        pair = spread[key]
         ok = isinstance(pair, list) and len(pair) == 2 and all(_is_score(one) for one in pair)
-        if spread and not (ok and pair and None not in pair):
+        if not (ok and None not in pair):
             return f"'intervals.{key}' is {pair!r:.60}, expected two scores"
     if not all(type(one) in (int, float) for one in seconds.values()):
         return "'seconds' holds what is no number"

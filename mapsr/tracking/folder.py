@@ -6,7 +6,7 @@ import json
 import logging
 import shutil
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
@@ -52,12 +52,17 @@ def read_config(path: Path) -> dict[str, object]:
     return {key: value for key, value in document.items() if key not in ("version", _FINGERPRINT)}
 
 
-def finished_metrics(path: Path, fingerprint: Settings) -> dict[str, object] | None:
+def finished_metrics(
+    path: Path,
+    fingerprint: Settings,
+    wrong: Callable[[object], str | None] = what_is_wrong,
+) -> dict[str, object] | None:
     """Return what a finished run with this fingerprint came to.
 
     Args:
         path: a run folder, existing or not.
         fingerprint: what the results depend on.
+        wrong: says what is wrong with the content of a metrics.json, None where all is well.
 
     Returns:
         The content of its metrics.json; None where there is no run, or one that is not finished.
@@ -77,7 +82,7 @@ def finished_metrics(path: Path, fingerprint: Settings) -> dict[str, object] | N
         return None
     except (OSError, ValueError, RecursionError) as error:
         raise DamagedRunError(f"'{file}' is damaged ({error}); remove it to run again.") from error
-    if why := what_is_wrong(metrics):
+    if why := wrong(metrics):
         raise DamagedRunError(f"'{file}' is damaged ({why}); remove it to run again.")
     found: dict[str, object] = metrics
     return found

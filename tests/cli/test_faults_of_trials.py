@@ -141,9 +141,12 @@ def test_a_finished_run_is_shown_and_not_done_again(run, scene_folder, capsys):
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("windows=448", "windows=448: expected one of default. To set a key of the group"),
-        ("network=null", "network=null: expected one of efficientvim"),
-        ("experiment=null", "experiment=null: expected one of paper"),
+        (
+            "windows=448",
+            "windows=448: expected one of default, released. To set a key of the group",
+        ),
+        ("network=null", "network=null: expected one of deeplabv3plus, efficientvim"),
+        ("experiment=null", "experiment=null: expected one of iel_koeln, iel_wv, paper"),
         ("cache=false", "cache=false: expected one of disk, none"),
         ("logger=false", "logger=false: expected one of csv"),
         ("+data=geotiff", "data is chosen already; leave the + out"),

@@ -90,7 +90,7 @@ def test_tables_are_listed(capsys):
     ("words", "message"),
     [
         (["tabel1"], "no table or figure 'tabel1'"),
-        ([], "mapsr table needs a name: figure1, "),
+        ([], "mapsr table needs a name: ecovision4, "),
         (["refine=none"], "mapsr table needs a name"),
         (["table2", "data.root=nowhere", "seed=3"], "seed= can't be set for a table"),
         (["table2", "--only", "mapsr"], "--only names 'mapsr', expected a row or column"),
@@ -118,6 +118,8 @@ def test_every_row_and_column_of_the_committed_tables_composes(name, tmp_path, m
         networks = row.name in (
             "paraformer",
             "l2hnet",
+            "paraformer_all",
+            "l2hnet_all",
             "efficientvit",
             "efficientvim",
             "unetformer",

@@ -179,7 +179,7 @@ def test_empty_units_were_neither_handed_on_nor_let_go(monkeypatch):
     asked = []
 
     class Task:
-        raster = type("R", (), {"plan": None, "outputs": ()})()
+        raster = type("R", (), {"plan": None, "outputs": (), "channels": None})()
         unit = None
 
     def tasks():

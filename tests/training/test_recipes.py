@@ -115,7 +115,19 @@ PUBLISHED = {
 
 def test_each_preset_but_the_small_one_has_a_published_recipe():
     names = {path.stem for path in (conf_folder() / "training").glob("*.yaml")}
-    assert names == PUBLISHED.keys() | {"small"}
+    # the others are budgets for two cores, and EcoVision's, of which two numbers differ
+    assert names == PUBLISHED.keys() | {"small", "iel_small", "ecovision"}
+
+
+def test_ecovisions_recipe_is_as_published_but_for_batch_and_learning_rate():
+    found = compose_run(["method=unetformer", "training=ecovision"]).training
+    assert (found.epochs, found.weight_decay, found.batch, found.learning_rate) == (
+        10,
+        5e-4,
+        4,
+        1e-3,
+    )
+    assert found.loss == "cross_entropy" and found.optimizer == "adamw"
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
