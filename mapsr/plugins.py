@@ -6,6 +6,7 @@ the folder that its ``CONF`` names, else in ``conf`` beside a package's ``__init
 """
 
 import importlib
+import importlib.util
 import logging
 import pkgutil
 from collections import Counter
@@ -46,9 +47,19 @@ def load_choices() -> tuple[Path, ...]:
     for room in _ROOMS:
         package = importlib.import_module(f"mapsr.{room}")
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            importlib.import_module(module.name)
+            # those without a choice may bring Lightning and the like, for seconds
+            if _registers(module.name):
+                importlib.import_module(module.name)
     folders = (_conf_of(module) for module in _plugins())
     return (conf_folder(), *(folder for folder in folders if folder))
+
+
+def _registers(name: str) -> bool:
+    """Whether a module may register a choice; one whose source can't be read may."""
+    spec = importlib.util.find_spec(name)
+    read = getattr(spec and spec.loader, "get_source", None)
+    source = read(name) if read else None
+    return source is None or "@choice(" in source
 
 
 def conf_folder() -> Path:

@@ -60,7 +60,8 @@ def test_commands_do_not_wait_for_what_reads_vectors():
 def test_a_map_waited_for_what_trains_and_judges():
     # Lightning and torchmetrics bring torchvision and torch's compiler: three times the start
     asked = (
-        "import sys\nimport mapsr.cli.compose, mapsr.region, mapsr.experiment\n"
+        "import sys\nimport mapsr.cli.compose, mapsr.region, mapsr.experiment, mapsr.plugins\n"
+        "mapsr.plugins.load_choices()\n"
         "late = 'lightning', 'torchmetrics', 'torchvision', 'torch._dynamo', 'timm', 'matplotlib'\n"
         "print([name for name in (*late, 'wandb', 'pynndescent') if name in sys.modules])"
     )
