@@ -1,5 +1,6 @@
 """Fitting prompts against one encoder pass over the same chips."""
 
+import importlib
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -74,6 +75,7 @@ def bench_fit(chips: int, side: int, progress: Progress) -> FitResult:
             method.extractor([chip])
     features = time.perf_counter() - begin
     encoder = watch.seconds["encode"] - before.get("encode", 0.0)
+    importlib.import_module("mapsr.prompts.probe_training")  # Lightning's import is no fit
     begin = time.perf_counter()
     method.fit_chips(drawn, crosswalk, 0, progress)
     taken = time.perf_counter() - begin
