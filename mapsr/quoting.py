@@ -1,6 +1,9 @@
 """Text that others wrote, such as names of classes and runs, in files that programs read."""
 
+import csv
+import io
 import re
+from collections.abc import Iterable
 
 _FORMULA = tuple("=+-@\t\r")
 _MARKS = re.compile(r"[\\`*<>\[\]]")
@@ -15,6 +18,14 @@ def csv_cell(value: object) -> object:
     if not isinstance(value, str) or not value.startswith(_FORMULA) or _is_number(value):
         return value
     return f"'{value}"
+
+
+def csv_text(rows: Iterable[Iterable[object]]) -> str:
+    """Return rows as the text of a CSV file, every cell as ``csv_cell`` has it, None as nothing."""
+    text = io.StringIO()
+    table = csv.writer(text, lineterminator="\n")
+    table.writerows([csv_cell("" if one is None else one) for one in row] for row in rows)
+    return text.getvalue()
 
 
 def in_markdown(text: str) -> str:

@@ -3,12 +3,11 @@
 The dictionary is that of ``Comparison.as_dict``.
 """
 
-import csv
-import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mapsr import quoting
 from mapsr.files import write_json, write_text
 from mapsr.labelling.cities import SCORES
 
@@ -40,13 +39,10 @@ def write_comparison(folder: Path, found: Plain) -> list[Path]:
 
 def csv_text(rows: Sequence[Plain]) -> str:
     """Return rows of the same keys as CSV with a head; numbers in six digits, None as nothing."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    if rows:
-        table.writerow(rows[0])
-    for row in rows:
-        table.writerow(f"{one:.6g}" if isinstance(one, float) else one for one in row.values())
-    return text.getvalue()
+    lines = [
+        [f"{one:.6g}" if isinstance(one, float) else one for one in row.values()] for row in rows
+    ]
+    return quoting.csv_text([list(row) for row in rows[:1]] + lines)
 
 
 def product_rows(found: Plain) -> Iterator[Plain]:

@@ -1,7 +1,5 @@
 """`mapsr change`: where and how a map differs from a product."""
 
-import csv
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +18,7 @@ from mapsr.measure.joint import Joint
 from mapsr.measure.labels import Labels, blocks, onto, open_labels
 from mapsr.measure.writing import require_new, write_labels
 from mapsr.progress import Progress
+from mapsr.quoting import csv_text
 
 _SAME = LandClass(0, "as the product", (230, 230, 230))
 
@@ -111,12 +110,10 @@ def _values(
 
 def _csv(joint: Joint, legend: Legend) -> str:
     """Hectares: a row for each class of the product, a column for each of the map."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["product \\ map", *legend.names])
+    rows = [["product \\ map", *legend.names]]
     for name, row in zip(legend.names, joint.both.T, strict=True):
-        table.writerow([name, *(f"{value:.4f}" for value in row)])
-    return text.getvalue()
+        rows.append([name, *(f"{value:.4f}" for value in row)])
+    return csv_text(rows)
 
 
 def _record(settings: ChangeSettings, joint: Joint, legend: Legend, matrix: Path) -> Record:

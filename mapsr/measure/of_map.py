@@ -1,7 +1,5 @@
 """Ask a map for its areas: from what a command takes to a record and its files."""
 
-import csv
-import io
 import json
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from mapsr.measure.files import write_file, write_record
 from mapsr.measure.labels import Labels, onto, open_labels
 from mapsr.measure.settings import AreaSettings
 from mapsr.progress import Progress
+from mapsr.quoting import csv_text
 
 _JOB = "MAPSR_JOB"
 _CONFIGURATION = "MAPSR_CONFIGURATION"
@@ -93,16 +92,14 @@ def _sureness(path: Path, settings: AreaSettings) -> Sureness | None:
 
 def _as_csv(record: Record) -> str:
     """The areas as a table: rows of all of the map, then those of each zone."""
-    text = io.StringIO()
     keys = list(record["areas"]["classes"][0])
     zones = record.get("zones", [])
     columns = list(zones[0]["attributes"]) if zones else []
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["zone", *columns, *keys])
+    rows: list[list[object]] = [["zone", *columns, *keys]]
     for row in record["areas"]["classes"]:
-        table.writerow(["", *("" for _ in columns), *(row[key] for key in keys)])
+        rows.append(["", *("" for _ in columns), *(row[key] for key in keys)])
     for zone in zones:
         head = [zone["zone"], *(zone["attributes"][column] for column in columns)]
         for row in zone["classes"]:
-            table.writerow([*head, *(row[key] for key in keys)])
-    return text.getvalue()
+            rows.append([*head, *(row[key] for key in keys)])
+    return csv_text(rows)

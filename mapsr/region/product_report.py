@@ -1,7 +1,5 @@
 """Where the product is wrong, by the map: a layer, and what the product's classes really hold."""
 
-import csv
-import io
 import logging
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,7 +12,7 @@ from mapsr.legends import Crosswalk
 from mapsr.mapping.assembly import output_paths
 from mapsr.mapping.jobs import JOB_TAG, MapJob
 from mapsr.mapping.outputs import Output
-from mapsr.quoting import csv_cell
+from mapsr.quoting import csv_text
 
 logger = logging.getLogger(__name__)
 
@@ -78,13 +76,11 @@ def _csv(composition: Composition, crosswalk: Crosswalk) -> str:
     """The table as text: a row for each class of the product there, most pixels first."""
     source, targets = crosswalk.source, crosswalk.target.names
     code = {one.name: one.code for one in source.classes}
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["code", "class", "pixels", *map(csv_cell, targets), "not_its_class"])
+    rows: list[list[object]] = [["code", "class", "pixels", *targets, "not_its_class"]]
     for row in composition.as_rows(source.names, targets):
         shares = [f"{row[name]:.4f}" for name in targets]
         doubt = row["not_its_class"]
-        ends = ["" if doubt is None else f"{doubt:.4f}"]
-        name = csv_cell(row["class"])
-        writer.writerow([code[str(row["class"])], name, row["pixels"], *shares, *ends])
-    return text.getvalue()
+        ends = [None if doubt is None else f"{doubt:.4f}"]
+        name = str(row["class"])
+        rows.append([code[name], name, row["pixels"], *shares, *ends])
+    return csv_text(rows)

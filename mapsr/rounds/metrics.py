@@ -1,7 +1,5 @@
 """What metrics.json, statistics.json, plan.json and the tables of a labelling hold."""
 
-import csv
-import io
 from collections.abc import Sequence
 
 import numpy as np
@@ -9,6 +7,7 @@ import numpy as np
 from mapsr.evaluation import Confusion, Scores
 from mapsr.labelling import Plan, Statistics
 from mapsr.mapping.settings import WorkSettings
+from mapsr.quoting import csv_text
 from mapsr.rounds.loop import Expanded, Round, Voter
 from mapsr.rounds.votes import Counted
 from mapsr.settings import Plain, kind_of
@@ -91,7 +90,7 @@ def tables_of(statistics: Statistics, classes: Sequence[str]) -> dict[str, str]:
     for pair in statistics.as_dict()["pairs"]:  # type: ignore[attr-defined]
         pairs.append([*pair["products"], pair["both"], pair["agree"], pair["conflict"]])
     found = {"trusted.csv": rounds, "products.csv": products, "pairs.csv": pairs}
-    return {name: _csv(rows) for name, rows in found.items()}
+    return {name: csv_text(rows) for name, rows in found.items()}
 
 
 def _round(rounds: Sequence[Round], number: int, method: str, names: tuple[str, ...]) -> Plain:
@@ -176,14 +175,6 @@ def _share(part: int, whole: int) -> float | None:
 def _items(value: object) -> Sequence[tuple[str, Plain]]:
     assert isinstance(value, dict), "a mapping by name"
     return list(value.items())
-
-
-def _csv(rows: Sequence[Sequence[object]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(
-        ["" if value is None else value for value in row] for row in rows
-    )
-    return text.getvalue()
 
 
 def wrong_labelling(metrics: object) -> str | None:

@@ -1,13 +1,12 @@
 """Tables of accuracies by class, in the layout of EcoVision's Tables 4, 5 and 7."""
 
-import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import mapsr
 from mapsr.files import write_text
+from mapsr.quoting import csv_text
 from mapsr.tables.formats import escaped, pipes
 from mapsr.tables.label_definitions import AccuracyDefinition, AccuracyRow
 from mapsr.tables.label_runs import MEASURES, LabelRun, Measured, refuse, runs_of
@@ -204,17 +203,15 @@ def _latex(
 
 def _csv(lines: Sequence[Line], classes: Mapping[str, str]) -> str:
     """In long form, fractions in [0, 1]; published numbers as corrected."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(["row", "label", "measure", "source", "class", "value"])
+    rows: list[list[object]] = [["row", "label", "measure", "source", "class", "value"]]
     for line in lines:
         values = {name: line.values.get(name) for name in classes}
         for name, value in values.items():
-            table.writerow([line.row, line.label, line.measure, line.source, name, _plain(value)])
+            rows.append([line.row, line.label, line.measure, line.source, name, _plain(value)])
         if line.measure == "pa":
             for name, value in {"oa": line.oa, "ratio": line.ratio}.items():
-                table.writerow([line.row, line.label, name, line.source, "", _plain(value)])
-    return text.getvalue()
+                rows.append([line.row, line.label, name, line.source, "", _plain(value)])
+    return csv_text(rows)
 
 
 def _marked(text: str, marks: Sequence[int]) -> str:

@@ -1,7 +1,5 @@
 """Figure of cost against accuracy: measured points are solid, published ones hollow."""
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import ceil, log10
@@ -9,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mapsr.files import whole_file
+from mapsr.quoting import csv_text
 from mapsr.tables.definitions import AVERAGE, CostDefinition, TableDefinition
 from mapsr.tables.formats import Provenance
 from mapsr.tables.layout import NOTHING
@@ -100,21 +99,18 @@ def cost_column(definition: TableDefinition, wanted: str) -> str:
 
 def cost_csv(points: Sequence[CostPoint], costs: Sequence[str]) -> str:
     """Return a line for each point; mean IoU as fractions in [0, 1], empty where not known."""
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(
-        [
-            *("row", "label", "category", *costs, "miou", "ci_low", "ci_high"),
-            *(*(f"published_{cost}" for cost in costs), "published", "run"),
-        ]
-    )
+    head = [
+        *("row", "label", "category", *costs, "miou", "ci_low", "ci_high"),
+        *(*(f"published_{cost}" for cost in costs), "published", "run"),
+    ]
+    rows = [head]
     for point in points:
         low, high = point.interval or (None, None)
         values = (*point.costs, point.miou, low, high, *point.published_costs, point.published_miou)
         shown = ["" if value is None else _short(value) for value in values]
         runs = "; ".join(point.runs)
-        table.writerow([point.row, point.label, point.category, *shown, runs])
-    return text.getvalue()
+        rows.append([point.row, point.label, point.category, *shown, runs])
+    return csv_text(rows)
 
 
 def cost_markdown(

@@ -1,14 +1,13 @@
 """Write a table as Markdown, LaTeX and CSV, from one layout; same results give the same text."""
 
-import csv
-import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import mapsr
-from mapsr.quoting import csv_cell, in_markdown
+from mapsr import quoting
+from mapsr.quoting import in_markdown
 from mapsr.tables.definitions import TableDefinition
 from mapsr.tables.layout import NOTHING, Field, Score, Sheet, class_names, columns_of, sheet
 from mapsr.tables.results import Entry, Results
@@ -63,9 +62,11 @@ def csv_text(definition: TableDefinition, results: Results) -> str:
     ``run`` is the folder of the run with the first seed, or those of all columns for the average.
     """
     classes = class_names(results)
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow([*FIELDS, *(f"iou_{re.sub(r'[^A-Za-z0-9]+', '_', name)}" for name in classes)])
+    head: list[object] = [
+        *FIELDS,
+        *(f"iou_{re.sub(r'[^A-Za-z0-9]+', '_', name)}" for name in classes),
+    ]
+    rows = [head]
     for row in definition.rows:
         for column in columns_of(definition):
             entry = results[row.name, column.name]
@@ -77,8 +78,8 @@ def csv_text(definition: TableDefinition, results: Results) -> str:
                 "published_parameters": row.published_parameters,
             }
             values = [*(known[key] for key in FIELDS), *(entry.iou.get(name) for name in classes)]
-            table.writerow([_plain(value) for value in values])
-    return text.getvalue()
+            rows.append([_plain(value) for value in values])
+    return quoting.csv_text(rows)
 
 
 def markdown(definition: TableDefinition, results: Results, provenance: Provenance) -> str:
@@ -176,9 +177,7 @@ def _known(entry: Entry) -> dict[str, object]:
 
 
 def _plain(value: object) -> object:
-    if value is None:
-        return ""
-    return f"{value:.6f}" if isinstance(value, float) else csv_cell(value)
+    return f"{value:.6f}" if isinstance(value, float) else value
 
 
 def _hundredfold(fraction: float | None) -> float | None:

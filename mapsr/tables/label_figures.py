@@ -1,7 +1,5 @@
 """Figures of label runs: their rounds side by side, and what cities are made of."""
 
-import csv
-import io
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +11,7 @@ from mapsr.files import write_text
 from mapsr.geo import Grid, Window, image_info, read_class_colors, read_class_names, read_grid
 from mapsr.geo.rasters import read_codes, read_image
 from mapsr.legends import NODATA, LandClass, Legend
+from mapsr.quoting import csv_text
 from mapsr.report.cities import complete_shares, composition_figure
 from mapsr.report.figures import Panel, grid_figure
 from mapsr.tables.formats import pipes
@@ -231,13 +230,10 @@ def _make_composition(
 
 
 def _csv(rows: Sequence[Mapping[str, object]]) -> str:
-    text = io.StringIO()
-    table = csv.writer(text, lineterminator="\n")
-    table.writerow(rows[0])
-    for row in rows:
-        values = row.values()
-        table.writerow(f"{one:.6f}" if isinstance(one, float) else one for one in values)
-    return text.getvalue()
+    lines = [
+        [f"{one:.6f}" if isinstance(one, float) else one for one in row.values()] for row in rows
+    ]
+    return csv_text([list(rows[0]), *lines])
 
 
 def _fraction(percent: float | None) -> float | None:

@@ -1,7 +1,6 @@
 """A file of the numbers of a run, one a line."""
 
 import csv
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapsr.files import write_text
-from mapsr.quoting import csv_cell
+from mapsr.quoting import csv_text
 from mapsr.settings import choice
 from mapsr.tracking.logger import flatten
 
@@ -83,9 +82,7 @@ def open_csv(folder: Path) -> Iterator[CsvLogger]:
 
 
 def _lines(rows: Sequence[Row]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([csv_cell(one) for one in row] for row in rows)
-    return text.getvalue()
+    return csv_text(rows)
 
 
 def _earlier(path: Path, step: int | None) -> list[list[str]]:

@@ -1,7 +1,5 @@
 """The run folder: where a run puts what it makes, and how a finished one is told."""
 
-import csv
-import io
 import json
 import logging
 import shutil
@@ -19,7 +17,7 @@ from mapsr.errors import ConfigError
 from mapsr.evaluation.confusion import Confusion
 from mapsr.files import clear_partial, write_json, write_text
 from mapsr.locks import LOCK, FolderLock
-from mapsr.quoting import csv_cell
+from mapsr.quoting import csv_text
 from mapsr.tracking.damage import DamagedRunError, what_is_wrong
 from mapsr.tracking.fingerprint import fingerprint_hash
 
@@ -185,14 +183,12 @@ class RunFolder:
             scenes: scene name -> its confusion matrix.
             names: class names in legend order; predictions of nodata are called "nodata".
         """
-        text = io.StringIO()
-        table = csv.writer(text, lineterminator="\n")
-        table.writerow(["scene", "truth", "predicted", "pixels"])
+        rows: list[list[object]] = [["scene", "truth", "predicted", "pixels"]]
         for scene, confusion in scenes.items():
             for truth, row in zip(names, confusion.counts.tolist(), strict=True):
                 for predicted, pixels in zip([*names, "nodata"], row, strict=True):
-                    table.writerow([*map(csv_cell, (scene, truth, predicted)), pixels])
-        write_text(self.path / "confusion.csv", text.getvalue())
+                    rows.append([scene, truth, predicted, pixels])
+        write_text(self.path / "confusion.csv", csv_text(rows))
 
     def write_record(self, record: Settings) -> None:
         """Write record.json: how the run was done."""
