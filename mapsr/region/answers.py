@@ -199,6 +199,7 @@ def _made(report: Report, making: Making) -> Record:
             "sha256": fitted.sha256,
             "crosswalk": fitted.crosswalk,
             "weights": dict(fitted.weights),
+            "fit": fitted.state.facts.get("fit"),
         },
         "inputs": inputs,
         "settings": plain(making.settings),

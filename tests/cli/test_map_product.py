@@ -83,6 +83,9 @@ def test_a_record_beside_the_map_says_its_areas_and_the_product_s(made, scene_fo
     assert record["versions"]["mapsr"] and record["settings"]["low_confidence"] == 0.5
     assert record["command"].startswith("mapsr map image=")
     assert record["log"] == str(made.with_name("map_log.txt"))
+    # what the fit found, as docs/em.md promises: it stood in runs alone
+    assert record["fitted"]["fit"]["soft_crosswalk"] == "definition"
+    assert 0 <= record["fitted"]["fit"]["product_calibration"]["error"] < 1
 
 
 def test_the_record_is_one_line_of_json_on_stdout(made, scene_folder, tmp_path, capsys):
