@@ -47,7 +47,7 @@ class ClassPrompts:
 
 
 class PromptState:
-    """Sums of features per class; those of several devices or processes merge into one.
+    """Sums of features per class.
 
     Attributes:
         sums: (C, D) float64.
@@ -59,11 +59,6 @@ class PromptState:
     def __init__(self, classes: int, dim: int, device: torch.device | str = "cpu") -> None:
         self.sums = torch.zeros(classes, dim, dtype=torch.float64, device=device)
         self.counts = torch.zeros(classes, dtype=torch.int64, device=device)
-
-    def merge(self, other: "PromptState") -> None:
-        """Add the sums of another state, on any device."""
-        self.sums += other.sums.to(self.sums)
-        self.counts += other.counts.to(self.counts)
 
     def update(self, features: PixelFeatures, labels: Tensor) -> None:
         """Add the pixels of a batch; labels (B, H, W) int64 class or 255."""

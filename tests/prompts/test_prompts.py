@@ -40,14 +40,6 @@ def test_prompts_are_the_means_of_dense_features():
     assert (means.dtype, counts.dtype) == (torch.float32, torch.int64)
 
 
-def test_merging_two_states_equals_one():
-    first, second = batch(82), batch(83)
-    merged = state_of(first)
-    merged.merge(state_of(second))
-    for ours, expected in zip(merged.compute(), state_of(first, second).compute(), strict=True):
-        torch.testing.assert_close(ours, expected)
-
-
 def test_a_class_without_pixels_has_zeros_and_count_zero():
     features, labels = batch(84)
     labels[labels == 2] = 255
