@@ -107,7 +107,7 @@ def look_up(word: str, commands: dict[str, type]) -> tuple[list[Choice], list[Ke
 
     Args:
         word: a key ("prompts.temperature", "seed"), its last part ("temperature"), a group
-            ("prompts") or a choice ("prompts=em").
+            ("prompts"), a choice ("prompts=em") or a command ("areas").
         commands: settings class of each command by its name.
 
     Returns:
@@ -124,6 +124,8 @@ def look_up(word: str, commands: dict[str, type]) -> tuple[list[Choice], list[Ke
             return shown, choice_keys(group, kind) if kind else []
     elif group in CHOICES:
         return choices(group), []
+    if word in commands and not groups_of(commands[word]):
+        return [], command_keys(word, commands[word])
     every = [key for name, cls in commands.items() for key in command_keys(name, cls)]
     every += [
         key for name, kinds in CHOICES.items() for kind in kinds for key in choice_keys(name, kind)

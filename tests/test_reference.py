@@ -65,6 +65,7 @@ def test_a_word_is_a_group_a_choice_a_key_or_its_last_part():
             "3.3",
             [],
         )
+    assert [key.name for key in look_up("sieve", commands)[1]][:2] == ["map", "mmu"]
     assert {key.where for key in look_up("overwrite", commands)[1]} >= {"mapsr run", "mapsr map"}
     (image,) = (key for key in look_up("image", commands)[1] if key.where == "mapsr map")
     assert image.default is None

@@ -4,27 +4,26 @@ import argparse
 import json
 
 from mapsr.cli.console import ConsoleProgress, note, say
-from mapsr.cli.words import read_words
+from mapsr.cli.words import add_map_command, add_words, read_words
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the command line."""
-    parser = commands.add_parser(
+    parser = add_map_command(
+        commands,
         "change",
-        help="where and how a map differs from a product",
+        main,
+        summary="where and how a map differs from a product",
         description="Hold a map against a product, or another map: a raster with a class for each "
         "change, and a matrix in hectares (.csv).",
-        epilog="examples:\n"
-        "  mapsr change map.tif nlcd.tif legend=nlcd out=change.tif\n"
-        "  mapsr change map_2022.tif map_2012.tif out=change.tif --json\n\n"
-        "keys: out, map_legend, legend, crosswalk, overwrite\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=(
+            "mapsr change map.tif nlcd.tif legend=nlcd out=change.tif",
+            "mapsr change map_2022.tif map_2012.tif out=change.tif --json",
+        ),
+        legend="map_legend",
     )
-    parser.add_argument("map", help="a map, or any raster of labels with map_legend=NAME")
     parser.add_argument("product", help="a product with legend=NAME, or another map")
-    parser.add_argument("settings", nargs="*", metavar="key=value", help="see the examples")
-    parser.add_argument("--json", action="store_true", help="print the record, as one line of JSON")
-    parser.set_defaults(run=main)
+    add_words(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:

@@ -22,13 +22,22 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 def command_settings() -> dict[str, type]:
     """Settings class of each command that takes keys."""
     from mapsr.experiment.settings import RunSettings
+    from mapsr.measure.changes import ChangeSettings
+    from mapsr.measure.drawing import SampleSettings
+    from mapsr.measure.outlining import VectorSettings
+    from mapsr.measure.scoring import ScoreSettings
     from mapsr.measure.settings import AreaSettings
+    from mapsr.measure.sieving import SieveSettings
     from mapsr.plugins import load_choices
     from mapsr.region.settings import MapSettings
     from mapsr.rounds.settings import LabelSettings
 
     load_choices()
-    return {"run": RunSettings, "map": MapSettings, "label": LabelSettings, "areas": AreaSettings}
+    return {
+        **{"run": RunSettings, "map": MapSettings, "label": LabelSettings},
+        **{"areas": AreaSettings, "score": ScoreSettings, "sample": SampleSettings},
+        **{"change": ChangeSettings, "sieve": SieveSettings, "vectors": VectorSettings},
+    }
 
 
 def main(arguments: argparse.Namespace) -> int:

@@ -4,30 +4,28 @@ import argparse
 import json
 
 from mapsr.cli.console import ConsoleProgress, say
-from mapsr.cli.words import read_words
+from mapsr.cli.words import add_map_command, add_words, read_words
 
 _COLUMNS = {"class": "STRATUM", "pixels": "PIXELS", "hectares": "HECTARES", "points": "POINTS"}
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the command line."""
-    parser = commands.add_parser(
+    parser = add_map_command(
+        commands,
         "sample",
-        help="draw a stratified sample of a map to be labelled in QGIS",
+        main,
+        summary="draw a stratified sample of a map to be labelled in QGIS",
         description="Draw pixels at random in each class of a map, as points of a GeoPackage: fill "
         "in column 'truth' in QGIS without looking at 'stratum', then `mapsr score`. "
         "allocation=minimum shares points out by area, but gives rare classes minimum= (Olofsson "
         "et al. 2014); proportional and equal do what they say.",
-        epilog="examples:\n"
-        "  mapsr sample map.tif out=sample.gpkg points=600\n"
-        "  mapsr sample map.tif out=sample.gpkg error=0.01 expected='{impervious: 0.6}'\n\n"
-        "keys: out, legend, points, error, expected, allocation, minimum, seed, overwrite\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=(
+            "mapsr sample map.tif out=sample.gpkg points=600",
+            "mapsr sample map.tif out=sample.gpkg error=0.01 expected='{impervious: 0.6}'",
+        ),
     )
-    parser.add_argument("map", help="a map, or any raster of labels with legend=NAME")
-    parser.add_argument("settings", nargs="*", metavar="key=value", help="see the examples")
-    parser.add_argument("--json", action="store_true", help="print the record, as one line of JSON")
-    parser.set_defaults(run=main)
+    add_words(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mapsr.cli.console import ConsoleProgress, note, say
-from mapsr.cli.words import read_words
+from mapsr.cli.words import add_map_command, add_words, read_words
 
 _RASTER = {
     "iou": "IOU",
@@ -18,24 +18,23 @@ _RASTER = {
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the command line."""
-    parser = commands.add_parser(
+    parser = add_map_command(
+        commands,
         "score",
-        help="hold a map against truth, with standard errors for samples",
+        main,
+        summary="hold a map against truth, with standard errors for samples",
         description="Hold a map against truth. A raster gives confusion, overall, user's and "
         "producer's accuracy, F1 and IoU as counted. Points, as drawn by `mapsr sample`, give "
         "estimates for the ground with standard errors, and the area of each class (Olofsson et "
         "al. 2014; Stehman 2014 where strata are not the map's classes).",
-        epilog="examples:\n"
-        "  mapsr score map.tif truth=truth.tif legend=chesapeake_1m\n"
-        "  mapsr score map.tif truth=sample.gpkg\n"
-        "  mapsr score map.tif truth=points.gpkg column=class design=simple --json\n\n"
-        "keys: truth, map_legend, legend, crosswalk, column, design, out\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=(
+            "mapsr score map.tif truth=truth.tif legend=chesapeake_1m",
+            "mapsr score map.tif truth=sample.gpkg",
+            "mapsr score map.tif truth=points.gpkg column=class design=simple --json",
+        ),
+        legend="map_legend",
     )
-    parser.add_argument("map", help="a map, or any raster of labels with map_legend=NAME")
-    parser.add_argument("settings", nargs="*", metavar="key=value", help="see the examples")
-    parser.add_argument("--json", action="store_true", help="print the record, as one line of JSON")
-    parser.set_defaults(run=main)
+    add_words(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:

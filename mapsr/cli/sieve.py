@@ -4,26 +4,24 @@ import argparse
 import json
 
 from mapsr.cli.console import ConsoleProgress, say
-from mapsr.cli.words import read_words
+from mapsr.cli.words import add_map_command, add_words, read_words
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the command line."""
-    parser = commands.add_parser(
+    parser = add_map_command(
+        commands,
         "sieve",
-        help="merge patches below a minimum mapping unit into their neighbours",
+        main,
+        summary="merge patches below a minimum mapping unit into their neighbours",
         description="Write a map in which each patch below a minimum mapping unit went to its "
         "largest neighbour, the smallest first; never through nodata, so that islands in it stay.",
-        epilog="examples:\n"
-        "  mapsr sieve map.tif mmu=0.25ha out=map_mmu.tif\n"
-        "  mapsr sieve map.tif mmu=40px out=map_mmu.tif\n\n"
-        "keys: mmu, out, legend, overwrite\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=(
+            "mapsr sieve map.tif mmu=0.25ha out=map_mmu.tif",
+            "mapsr sieve map.tif mmu=40px out=map_mmu.tif",
+        ),
     )
-    parser.add_argument("map", help="a map, or any raster of labels with legend=NAME")
-    parser.add_argument("settings", nargs="*", metavar="key=value", help="see the examples")
-    parser.add_argument("--json", action="store_true", help="print the record, as one line of JSON")
-    parser.set_defaults(run=main)
+    add_words(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:

@@ -4,26 +4,24 @@ import argparse
 import json
 
 from mapsr.cli.console import ConsoleProgress, say
-from mapsr.cli.words import read_words
+from mapsr.cli.words import add_map_command, add_words, read_words
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Add the command to the command line."""
-    parser = commands.add_parser(
+    parser = add_map_command(
+        commands,
         "vectors",
-        help="a map as polygons with class, area and confidence",
+        main,
+        summary="a map as polygons with class, area and confidence",
         description="Write each patch of a map as a polygon of a GeoPackage, with its class, code, "
         "pixels, hectares and mean confidence; strip by strip, without seams.",
-        epilog="examples:\n"
-        "  mapsr vectors map.tif out=map.gpkg\n"
-        "  mapsr vectors map_mmu.tif out=map.gpkg confidence=map_confidence.tif\n\n"
-        "keys: out, legend, confidence, overwrite\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        examples=(
+            "mapsr vectors map.tif out=map.gpkg",
+            "mapsr vectors map_mmu.tif out=map.gpkg confidence=map_confidence.tif",
+        ),
     )
-    parser.add_argument("map", help="a map, or any raster of labels with legend=NAME")
-    parser.add_argument("settings", nargs="*", metavar="key=value", help="see the examples")
-    parser.add_argument("--json", action="store_true", help="print the record, as one line of JSON")
-    parser.set_defaults(run=main)
+    add_words(parser)
 
 
 def main(arguments: argparse.Namespace) -> int:

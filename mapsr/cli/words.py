@@ -1,5 +1,6 @@
 """key=value words of commands that need no configuration groups, as frozen settings."""
 
+import argparse
 import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar, get_args
@@ -10,6 +11,48 @@ from mapsr.settings import MISSING
 Settings = TypeVar("Settings")
 _READ: dict[type, Callable[[str], Any]] = {int: int, float: float, str: str}
 _TRUTH = {"true": True, "false": False}
+
+
+def add_map_command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    run: Callable[[argparse.Namespace], int],
+    *,
+    summary: str,
+    description: str,
+    examples: Sequence[str],
+    legend: str = "legend",
+) -> argparse.ArgumentParser:
+    """Add a command that asks one map: ``mapsr NAME MAP key=value ... [--json]``.
+
+    Args:
+        commands: of the command line.
+        name: of the command.
+        run: what it does.
+        summary: a line for the list of commands.
+        description: what it does and gives.
+        examples: of calls, a line each.
+        legend: key of the map's legend.
+
+    Returns:
+        The parser, which has the map and no further words yet; see ``add_words``.
+    """
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog="examples:\n  " + "\n  ".join(examples) + f"\n\nkeys: mapsr help {name}\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("map", help=f"a map, or any raster of labels with {legend}=NAME")
+    parser.set_defaults(run=run)
+    return parser
+
+
+def add_words(parser: argparse.ArgumentParser) -> None:
+    """Let a command take settings and ``--json``."""
+    parser.add_argument("settings", nargs="*", metavar="key=value", help="see mapsr help")
+    parser.add_argument("--json", action="store_true", help="print the record, as one line of JSON")
 
 
 def read_words(cls: type[Settings], command: str, words: Sequence[str], **given: str) -> Settings:
