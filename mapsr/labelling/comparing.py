@@ -6,9 +6,10 @@ from functools import reduce
 from operator import add
 from pathlib import Path
 
-from mapsr.errors import ConfigError, DataError
-from mapsr.geo import Grid, is_side_file_name, read_class_names, tiles
+from mapsr.errors import ConfigError
+from mapsr.geo import Grid, read_class_names, tiles
 from mapsr.geo.areas import Areas, open_boundaries, read_areas
+from mapsr.geo.patterns import files_of
 from mapsr.labelling.builtin import values_of
 from mapsr.labelling.comparison import Comparison, compare, require_truth
 from mapsr.labelling.patches import OpenProduct, open_products, require_overlap
@@ -178,30 +179,13 @@ def _products(settings: CompareSettings) -> tuple[list[Product], Legend]:
     taken = [product.name for product in registered]
     products = []
     for number, text in enumerate(settings.maps):
-        paths = find_files(text)
+        paths = files_of(text, "MAP")
         legend = settings.legend_of(number)
         source = raster_source(paths, legend, target, settings.crosswalk)
         taken.append(_name(paths, text, taken))
         title = legend if legend != ITSELF else ""
         products.append(Product(taken[-1], source, title=title))
     return [*products, *registered], target
-
-
-def find_files(text: str) -> tuple[Path, ...]:
-    """Return the rasters that a path or a pattern with ``*``, ``?`` or ``[`` names.
-
-    Raises:
-        DataError: a pattern meets none.
-    """
-    path = Path(text)
-    if path.exists() or not any(sign in text for sign in "*?["):
-        return (path,)
-    anchor = path.anchor or "."
-    found = sorted(Path(anchor).glob(str(path.relative_to(path.anchor))))
-    rasters = tuple(one for one in found if one.is_file() and not is_side_file_name(one.name))
-    if not rasters:
-        raise DataError(f"No file matches {text}, expected at least one raster; check it.")
-    return rasters
 
 
 def _name(paths: Sequence[Path], text: str, taken: Sequence[str]) -> str:
@@ -224,7 +208,7 @@ def _open_truth(settings: CompareSettings, target: Legend) -> OpenProduct | None
     """
     if not settings.truth:
         return None
-    paths = find_files(settings.truth)
+    paths = files_of(settings.truth, "truth")
     source = raster_source(paths, settings.truth_legend, target, settings.crosswalk)
     for code, names in source.values.items():
         if len(names) > 1:

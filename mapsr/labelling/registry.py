@@ -34,6 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from mapsr.errors import ConfigError, MapsrError, near_match
+from mapsr.geo.patterns import files_of
 from mapsr.labelling.builtin import preset_entry, registry_file, registry_names
 from mapsr.labelling.levels import LEVELS
 from mapsr.labelling.products import ANY, Layer, Product, RasterSource, Tag, VectorSource
@@ -211,15 +212,7 @@ def _files(section: Section, folder: Path) -> tuple[Path, ...]:
     """The files of a product: paths as they are, patterns with all that they meet, by name."""
     files: list[Path] = []
     for text in section.texts("path"):
-        if not any(sign in text for sign in "*?["):
-            files.append(folder / text)
-            continue
-        own = Path(text)
-        root = Path(own.anchor) if own.is_absolute() else folder
-        found = sorted(root.glob(str(own.relative_to(own.anchor))))
-        if not found:
-            raise ConfigError(f"{section.where}.path is '{text}', which meets no file in {root}.")
-        files += found
+        files += files_of(text, f"{section.where}.path", ConfigError, folder)
     return tuple(files)
 
 

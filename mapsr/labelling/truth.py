@@ -1,6 +1,5 @@
 """Truth to score labels with: which part of it decides when to stop, and which only tells."""
 
-import glob
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapsr.errors import DataError, LegendError
-from mapsr.geo import Grid, Window, is_side_file_name
+from mapsr.geo import Grid, Window
 from mapsr.geo.mosaic_tiles import Tiles, open_tiles, read_tiles, tiles_in
+from mapsr.geo.patterns import files_of
 from mapsr.labelling.builtin import values_of
 from mapsr.labelling.voting import Plane
 from mapsr.legends import NODATA, Legend
@@ -55,14 +55,7 @@ def open_truth(text: str, legend: Legend, target: Legend, crosswalk: str) -> Tru
         RasterError: a file can't be read.
         LegendError: a class of the truth stands for several of the map.
     """
-    paths = [Path(text)]
-    if glob.has_magic(text) and not paths[0].exists():
-        root = Path(paths[0].anchor or ".")
-        found = sorted(root.glob(str(paths[0].relative_to(paths[0].anchor))))
-        paths = [one for one in found if one.is_file() and not is_side_file_name(one.name)]
-    if not paths:
-        raise DataError(f"No truth is found at {text}, expected a raster or a pattern of rasters.")
-    return Truth(open_tiles(paths), legend, _table(legend, target, crosswalk))
+    return Truth(open_tiles(files_of(text, "truth")), legend, _table(legend, target, crosswalk))
 
 
 def _table(legend: Legend, target: Legend, crosswalk: str) -> tuple[int, ...]:

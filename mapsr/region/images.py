@@ -1,17 +1,15 @@
 """Which images a map job takes: a raster, a pattern, or a CSV list."""
 
-import glob
-import itertools
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mapsr.data import Scene, read_table
 from mapsr.errors import ConfigError, DataError, MapsrError, RasterError, said_by_system
-from mapsr.geo import ImageInfo, image_info, is_side_file_name
+from mapsr.geo import ImageInfo, image_info
+from mapsr.geo.patterns import files_of, is_pattern
 from mapsr.mapping.jobs import is_map
-from mapsr.paths import is_there, local_path, true_path
+from mapsr.paths import local_path, true_path
 
 
 @dataclass(frozen=True)
@@ -67,14 +65,14 @@ def find_images(text: str, coarse: str | None, out: str | None = None) -> Images
     product = _product(coarse) if coarse else None
     if path.suffix.lower() == ".csv":
         found = [(scene.image, scene.coarse or product) for scene in read_table(path)]
-    elif is_there(path) or not glob.has_magic(text):
+    elif not is_pattern(text):
         found = [(path, product)]
     else:
         maps = _maps_in(local_path(out, "out")) if out else set()
-        matches = [match for match in _matches(path) if true_path(match) not in maps]
+        matches = [match for match in files_of(text, "image") if true_path(match) not in maps]
         found = [(match, product) for match in matches]
         if not found:
-            raise DataError(f"No file matches image={text}, expected at least one; check it.")
+            raise DataError(f"image={text} matches maps alone that are made, expected images.")
     twice, times = Counter(true_path(path) for path, _ in found).most_common(1)[0]
     if times > 1:
         raise DataError(f"{text} names {twice} {times} times, expected it once.")
@@ -83,30 +81,13 @@ def find_images(text: str, coarse: str | None, out: str | None = None) -> Images
 
 def _product(text: str) -> Path:
     path = local_path(text, "coarse")
-    if glob.has_magic(text) and not is_there(path):
+    if is_pattern(text):
         raise ConfigError(
             f"coarse={text} is a pattern, expected one raster: several files of a product become "
             f"one with gdalbuildvrt product.vrt {text}, or stand in a CSV list (image=LIST.csv "
             "with columns image_fn and label_fn)."
         )
     return path
-
-
-def _matches(path: Path) -> list[Path]:
-    """The files that a pattern matches, without those that lie beside images or are temporary."""
-    anchor = path.anchor or "."
-    try:
-        found = sorted(Path(anchor).glob(str(path.relative_to(anchor))))
-    except (OSError, ValueError) as error:
-        raise DataError(f"Can't look for image={path}: {error}; check the pattern.") from error
-    fixed = sum(1 for _ in itertools.takewhile(lambda part: not glob.has_magic(part), path.parts))
-    return [match for match in found if _is_image(match, match.parts[fixed:])]
-
-
-def _is_image(path: Path, matched: Sequence[str]) -> bool:
-    """Whether a match of a pattern is more than a side file, a temporary or a hidden one."""
-    hidden = any(part.startswith(".") for part in matched)
-    return not hidden and path.is_file() and not is_side_file_name(path.name)
 
 
 def _maps_in(out: Path) -> set[Path]:

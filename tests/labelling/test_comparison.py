@@ -260,7 +260,7 @@ def test_classes_are_merged_only_if_all_their_values_are_shared():
         ({"maps": ("a.tif",)}, ConfigError, "nothing to compare with, expected truth="),
         ({"maps": ("a.tif",), "legends": ("x", "y"), "truth": "t"}, ConfigError, "2 for 1 maps"),
         ({"maps": ("t.tif",), "truth": "t.tif", "target": ""}, ConfigError, "target= is missing"),
-        ({"maps": ("no_*.tif",), "truth": "t.tif"}, DataError, "No file matches no_"),
+        ({"maps": ("no_*.tif",), "truth": "t.tif"}, DataError, "No file matches MAP=no_"),
         ({"maps": ("t.tif",), "truth": "t.tif"}, ConfigError, "t.tif holds no class names"),
         (
             {"maps": ("m.tif",), "truth": "m.tif", "target": "chesapeake4"},

@@ -186,7 +186,7 @@ def several(folder):
         (twice, ("image=**/image_0.tif",), "2 images are called 'image_0'"),
         (None, ("registry=ecovisio",), "Did you mean 'ecovision'?"),
         (None, ("paths={three: a.tif}",), "is 'three', expected one of one, two"),
-        (None, ("truth=truth_9*.tif",), "No truth is found at truth_9*.tif"),
+        (None, ("truth=truth_9*.tif",), "No file matches truth=truth_9*.tif"),
         (None, ("truth=null", "validation=truth_0.tif", "test=truth_0.tif"), "expected none in"),
         (None, ("validation=truth_0.tif",), "truth= is set, and so is validation= or test="),
         (None, ("expansion.start=warm", "rounds=1"), "the method trains no network"),
