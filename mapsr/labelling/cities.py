@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from mapsr.errors import DataError
 from mapsr.geo import Window
-from mapsr.geo.areas import Areas, pixel_hectares
+from mapsr.geo.boundaries import Boundaries, pixel_hectares
 from mapsr.labelling.boxes import box_of
 from mapsr.labelling.product_scores import ProductHits
 from mapsr.labelling.products import Product
@@ -54,7 +54,7 @@ class CityCounts:
     hits: tuple[ProductHits, ...]
 
     @classmethod
-    def zeros(cls, areas: Areas, products: int, classes: int) -> "CityCounts":
+    def zeros(cls, areas: Boundaries, products: int, classes: int) -> "CityCounts":
         """Return the counts of no pixel."""
         number = len(areas.names)
         return cls(
@@ -160,7 +160,7 @@ class CityCounts:
 
 
 def count_cities(
-    areas: Areas,
+    areas: Boundaries,
     window: Window,
     products: Sequence[Product],
     target: Legend,

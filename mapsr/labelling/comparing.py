@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mapsr.errors import ConfigError
 from mapsr.geo import Grid, read_class_names, tiles
-from mapsr.geo.areas import Areas, open_boundaries, read_areas
+from mapsr.geo.boundaries import Boundaries, open_boundaries, read_boundaries
 from mapsr.geo.patterns import files_of
 from mapsr.labelling.builtin import values_of
 from mapsr.labelling.comparison import Comparison, compare, require_truth
@@ -233,7 +233,7 @@ def _grids(products: Sequence[OpenProduct], truth: OpenProduct | None) -> tuple[
 
 def _boundaries(
     settings: CompareSettings, grids: Sequence[Grid], cache: Path | None
-) -> list[Areas | None]:
+) -> list[Boundaries | None]:
     """The cities on each grid."""
     if not settings.cities:
         return [None] * len(grids)
@@ -241,4 +241,4 @@ def _boundaries(
     layer = open_boundaries(
         Path(settings.cities), settings.cities_layer or None, name, group, cache
     )
-    return [read_areas(layer, name, group, grid) for grid in grids]
+    return [read_boundaries(layer, name, group, grid) for grid in grids]

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mapsr.errors import DataError
 from mapsr.geo import Grid, Window
-from mapsr.geo.areas import Areas
+from mapsr.geo.boundaries import Boundaries
 from mapsr.labelling.cities import CityCounts, count_cities
 from mapsr.labelling.patches import OpenProduct, read_patch
 from mapsr.labelling.product_scores import ProductHits
@@ -128,7 +128,7 @@ def compare(
     grid: Grid,
     window: Window,
     truth: OpenProduct | None,
-    areas: Areas | None,
+    areas: Boundaries | None,
 ) -> Comparison:
     """Hold products against the truth in one window; comparisons add up.
 

@@ -12,7 +12,7 @@ from shapely import Point, Polygon, box
 from mapsr.errors import ConfigError, DataError, RasterError
 from mapsr.evaluation import Confusion, Scores
 from mapsr.geo import Grid, Window, write_cog, write_raster
-from mapsr.geo.areas import Areas, open_boundaries, pixel_hectares, read_areas
+from mapsr.geo.boundaries import Boundaries, open_boundaries, pixel_hectares, read_boundaries
 from mapsr.labelling import comparing
 from mapsr.labelling.boxes import box_of
 from mapsr.labelling.comparing import CompareSettings, run_comparison
@@ -224,8 +224,8 @@ def test_cities_do_not_depend_on_the_window_that_they_are_seen_in(tmp_path):
     shape = Point(X + 700, Y - 600).buffer(300)
     path = write_vectors(tmp_path / "c.gpkg", "c", "EPSG:25832", [shape], name=["a"])
     grid = Grid(UTM, Affine(1, 0, X, 0, -1, Y), 1300, 1500)
-    areas = read_areas(open_boundaries(path, None, "name", None), "name", None, grid)
-    assert isinstance(areas, Areas)
+    areas = read_boundaries(open_boundaries(path, None, "name", None), "name", None, grid)
+    assert isinstance(areas, Boundaries)
     ((_, place, whole),) = areas.masks(grid.window)
     half = Window(0, 650, 1300, 850)
     ((_, part, cut),) = areas.masks(half)
@@ -284,8 +284,8 @@ def test_classes_are_merged_only_if_all_their_values_are_shared():
         ),
         (
             {"maps": ("m.tif",), "cities": "c.gpkg", "cities_name": "nmae"},
-            ConfigError,
-            "has no column 'nmae', .* Did you mean 'name'",
+            RasterError,
+            "has no column 'nmae' \\(cities_name=\\), .* Did you mean 'name'",
         ),
         ({"maps": ("m.tif",), "cities": "p.gpkg"}, DataError, "holds 1 lines or points"),
         ({"maps": ("m.tif",), "cities": "gone.gpkg"}, RasterError, "there is no such file"),

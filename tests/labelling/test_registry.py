@@ -98,7 +98,9 @@ def test_pattern_meets_files_by_name(tmp_path):
     assert [path.name for path in paths] == ["t_1.tif", "t_2.tif"]
     absolute = load(tmp_path, houses=str(tmp_path / "t_*.tif")).products[0].source.paths
     assert absolute == paths
-    with pytest.raises(ConfigError, match=r"mine.yaml: houses.path=u_\*.tif, expected at least one"):
+    with pytest.raises(
+        ConfigError, match=r"mine.yaml: houses.path=u_\*.tif, expected at least one"
+    ):
         load(tmp_path, ("houses.tif", '"u_*.tif"'))
 
 

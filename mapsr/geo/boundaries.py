@@ -8,15 +8,16 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
-from mapsr.errors import ConfigError, DataError, near_match
+from mapsr.errors import DataError
 from mapsr.geo.burning import Geometries, burn, on_grid, true_metres
 from mapsr.geo.grids import Grid
 from mapsr.geo.vectors import VectorLayer, open_layer, read_features
 from mapsr.geo.windows import Window
+from mapsr.geo.zones import require_column
 
 
 @dataclass(frozen=True, eq=False)
-class Areas:
+class Boundaries:
     """Areas by name; features of one name are one area.
 
     Attributes:
@@ -83,21 +84,16 @@ def open_boundaries(
         cache: see ``open_layer``.
 
     Raises:
-        RasterError: see ``open_layer``.
-        ConfigError: there is no such column.
+        RasterError: see ``open_layer``; or there is no such column.
     """
     opened = open_layer(path, layer, cache)
-    for column in filter(None, (name, group)):
-        if column not in opened.columns:
-            raise ConfigError(
-                f"{path} has no column '{column}', expected one of "
-                f"{', '.join(opened.columns) or 'none'}: name the column that names its areas."
-                f"{near_match(column, opened.columns)}"
-            )
+    for key, column in {"cities_name": name, "cities_group": group}.items():
+        if column:
+            require_column(opened, column, key)
     return opened
 
 
-def read_areas(layer: VectorLayer, name: str, group: str | None, grid: Grid) -> Areas:
+def read_boundaries(layer: VectorLayer, name: str, group: str | None, grid: Grid) -> Boundaries:
     """Carry all areas of a layer to a grid. Memory: that of all boundaries.
 
     Args:
@@ -124,4 +120,4 @@ def read_areas(layer: VectorLayer, name: str, group: str | None, grid: Grid) -> 
         own = features.tags[name] == one
         parts.append(on_grid(features.geometries[own], layer.crs, grid, 0.0)[0])
         groups.append(next(iter(features.tags[group][own].tolist())) or "" if group else "")
-    return Areas(grid, tuple(names), tuple(groups), tuple(parts))
+    return Boundaries(grid, tuple(names), tuple(groups), tuple(parts))
