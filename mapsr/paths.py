@@ -25,7 +25,7 @@ def local_path(text: str, what: str, error: type[MapsrError] = ConfigError) -> P
         raise error(f"{what} is empty, expected a path.")
     if _REMOTE.match(text):
         raise error(
-            f"{what} is '{text}', which is no file of this machine, expected one: download it; "
+            f"{what} is '{text}', which is not a file of this machine, expected one: download it; "
             "what is to be read may also be named by a VRT (gdal_translate -of VRT), within an "
             "archive too."
         )

@@ -32,7 +32,7 @@ def as_path(
         transform: likewise.
 
     Raises:
-        RasterError: it is no image, or its place can't be read.
+        RasterError: it is not an image, or its place can't be read.
     """
     if isinstance(image, str | Path):
         return str(image)

@@ -75,7 +75,7 @@ def bench_fit(chips: int, side: int, progress: Progress) -> FitResult:
             method.extractor([chip])
     features = time.perf_counter() - begin
     encoder = watch.seconds["encode"] - before.get("encode", 0.0)
-    importlib.import_module("mapsr.prompts.probe_training")  # Lightning's import is no fit
+    importlib.import_module("mapsr.prompts.probe_training")  # Lightning's import is not the fit
     begin = time.perf_counter()
     method.fit_chips(drawn, crosswalk, 0, progress)
     taken = time.perf_counter() - begin

@@ -83,7 +83,8 @@ def _check_keys(found: Sequence["FoundRun"], filters: Sequence[str]) -> None:
         key, equals, _ = one.partition("=")
         if not equals or key not in known:
             raise ConfigError(
-                f"'{one}' is no setting of these runs, expected key=value.{near_match(key, known)}"
+                f"'{one}' is not a setting of these runs, expected key=value."
+                f"{near_match(key, known)}"
             )
 
 

@@ -149,7 +149,7 @@ def run_cell(config: DictConfig) -> None:
                 _, metrics = run_experiment(settings, _progress(hydra.runtime.choices))
         miou, oa = (_number(metrics[key]) for key in ("miou", "oa"))
         cell = dataclasses.replace(cell, state=state, miou=miou, oa=oa)
-    if guard.kind is BusyError:  # which is no failure: the other one finishes it
+    if guard.kind is BusyError:  # which is not a failure: the other one finishes it
         cell = dataclasses.replace(cell, state="open", error=guard.error)
     elif guard.error:
         cell = dataclasses.replace(cell, state="failed", error=guard.error, trace=guard.trace)

@@ -65,7 +65,7 @@ def read_words(cls: type[Settings], command: str, words: Sequence[str], **given:
         given: values that the command line takes by place.
 
     Raises:
-        ConfigError: a word is no key=value, the key is unknown or given twice, a value is of
+        ConfigError: a word is not key=value, the key is unknown or given twice, a value is of
             another type or missing, or the class refuses it.
     """
     fields = {one.name: one for one in dataclasses.fields(cls)}  # type: ignore[arg-type]

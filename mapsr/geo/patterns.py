@@ -20,7 +20,7 @@ def files_of(
 ) -> list[Path]:
     """Return the path that a text is, or the files that it matches as a pattern, by name.
 
-    Files that lie beside rasters, hidden and temporary ones are no match, and ``**`` stands for any
+    Files that lie beside rasters, hidden and temporary ones do not match, and ``**`` stands for any
     folders.
 
     Args:

@@ -50,7 +50,7 @@ def read_points(layer: VectorLayer, grid: Grid, columns: Sequence[str]) -> Point
         columns: attributes to read.
 
     Raises:
-        RasterError: the file can't be read, a feature is no point, or it can't be projected.
+        RasterError: the file can't be read, a feature is not a point, or it can't be projected.
     """
     with reading_vectors(layer.path):
         meta, _, wkb, values = pyogrio.raw.read(
@@ -60,7 +60,7 @@ def read_points(layer: VectorLayer, grid: Grid, columns: Sequence[str]) -> Point
     kinds = shapely.get_type_id(points)
     if (kinds != shapely.GeometryType.POINT).any() or shapely.is_empty(points).any():
         raise RasterError(
-            f"{layer.path} holds features that are no points, expected a layer of points: convert "
+            f"{layer.path} holds features that are not points, expected a layer of points: convert "
             "it with QGIS's 'Multipart to singleparts' or 'Centroids'."
         )
     placed = project(points, layer.crs, grid.crs)

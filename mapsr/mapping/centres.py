@@ -18,7 +18,7 @@ def centre_weights(rows: Sequence[Span], columns: Sequence[Span], at: Span, over
     """Weights of one chip's pixels, which sum to 1 over the chips that see a pixel.
 
     A pixel counts five times where it is half an overlap or more away from the chip's edges, and
-    once elsewhere: unlike other weights this one is no product of one of rows and one of columns.
+    once elsewhere: unlike other weights, it is not a product of one of rows and one of columns.
 
     Args:
         rows: of all chips along the height.

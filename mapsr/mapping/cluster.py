@@ -92,7 +92,7 @@ class RayEngine:
 
 
 class RayWork:
-    """Does whole units on a Ray cluster, for what is no scoring; Ray repeats those that are lost.
+    """Does whole units on a Ray cluster, for work other than scoring; Ray repeats lost ones.
 
     Args:
         work: does a unit; the files that it reads must be found on every node.

@@ -150,7 +150,7 @@ class LocalEngine:
 
 
 class LocalWork:
-    """Does whole units in threads of this process, for what is no scoring.
+    """Does whole units in threads of this process, for work other than scoring.
 
     Memory: two units for each thread, the one that is done and one that waits.
 

@@ -230,7 +230,7 @@ def _true(values: NDArray[Any], target: Legend, settings: ScoreSettings) -> NDAr
     """True class of points, int64 (n,): -1 where it is not filled in or left out.
 
     Raises:
-        DataError: a value is no class.
+        DataError: a value is not a class.
     """
     known: Mapping[str, int] = {name: index for index, name in enumerate(target.names)}
     if settings.legend is not None:

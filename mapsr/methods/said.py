@@ -79,7 +79,7 @@ def weights_of(said: object) -> dict[str, Mapping[str, str] | None]:
 
 
 def require_finite(tensors: Mapping[str, torch.Tensor]) -> None:
-    """Refuse tensors that hold what is no number; raises as ``mapping``."""
+    """Refuse tensors that hold what is not a number; raises as ``mapping``."""
     for name, tensor in tensors.items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise ValueError(f"'{name}' holds values that are not finite numbers")

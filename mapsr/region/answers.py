@@ -60,8 +60,8 @@ def require_room(out: Path, settings: MapSettings) -> None:
     require_derived(out, record, settings)
     if path.exists() and not settings.overwrite and record is None:
         raise ConfigError(
-            f"{path}, which is written beside {out}, is there already and is no record of a map: "
-            "choose another out=, or set overwrite=true."
+            f"{path}, which is written beside {out}, is there already and is not a record of a "
+            "map: choose another out=, or set overwrite=true."
         )
 
 

@@ -87,7 +87,7 @@ def runs_of(overrides: Sequence[str]) -> tuple[list[LabelRun], dict[str, str]]:
         The runs, and the other overrides by key.
 
     Raises:
-        ConfigError: an override is no key=value.
+        ConfigError: an override is not key=value.
         DataError: a folder holds no results, or damaged ones.
     """
     values = {}

@@ -250,7 +250,7 @@ def _remarks(
 
 
 def _difference(entry: Entry, base: Entry) -> Difference | None:
-    """Compare runs of one seed with each other: what chance does to both is no difference."""
+    """Compare runs of one seed with each other: what chance does to both is not a difference."""
     others = {run.seed: run for run in base.runs}
     paired = [(run, others[run.seed]) for run in entry.runs if run.seed in others]
     if entry.miou is None or base.miou is None or not paired:

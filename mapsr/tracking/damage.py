@@ -28,7 +28,7 @@ def what_is_wrong(metrics: object) -> str | None:
         scores[layer] = inner.get("iou") or {}
     wrong = [key for key, each in scores.items() if not all(map(_is_score, each.values()))]
     if wrong:
-        return f"'{wrong[0]}' holds what is no score"
+        return f"'{wrong[0]}' holds what is not a score"
     return _wrong_numbers(metrics)
 
 
@@ -43,9 +43,9 @@ def _wrong_numbers(metrics: Mapping[str, Any]) -> str | None:
         if not (ok and None not in pair):
             return f"'intervals.{key}' is {pair!r:.60}, expected two scores"
     if not all(type(one) in (int, float) for one in seconds.values()):
-        return "'seconds' holds what is no number"
+        return "'seconds' holds what is not a number"
     if not isinstance(metrics.get("trained_parameters", 0), int):
-        return "'trained_parameters' is no whole number"
+        return "'trained_parameters' is not a whole number"
     return None
 
 

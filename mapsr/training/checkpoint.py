@@ -112,7 +112,7 @@ class Checkpoint:
         except unreadable as error:
             why = _line(error)
             plain = "weights_only" not in why
-            raise self._damaged(why if plain else "it is no plain file of torch.save") from error
+            raise self._damaged(why if plain else "it is not a plain file of torch.save") from error
 
     def resume(self, training: "NetworkTraining", state: Mapping[str, Any]) -> None:
         """Restore the state of a training whose optimiser is set up.

@@ -109,7 +109,7 @@ def test_a_file_of_somebody_else_in_place_of_the_record_stays(made, scene_folder
     other = tmp_path / "map_record.json"
     other.write_text('{"type": "FeatureCollection"}')
     assert mapped(made, scene_folder, tmp_path / "map.tif") == 1
-    assert "is no record of a map: choose another out=" in capsys.readouterr().err
+    assert "is not a record of a map: choose another out=" in capsys.readouterr().err
     assert other.read_text() == '{"type": "FeatureCollection"}'
     assert not (tmp_path / "map.tif").exists()
 
