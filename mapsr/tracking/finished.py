@@ -7,6 +7,7 @@ from typing import Any
 
 from mapsr.errors import ConfigError, DataError
 from mapsr.evaluation.confusion import Confusion
+from mapsr.tracking.damage import DamagedRunError, what_is_wrong
 
 
 def read_confusion(path: Path) -> dict[str, Confusion]:
@@ -37,14 +38,19 @@ def read_metrics(path: Path) -> dict[str, Any]:
     """Return what stands in the metrics.json of a run folder.
 
     Raises:
-        ConfigError: the run is not finished, or the file is damaged.
+        ConfigError: the run is not finished.
+        DamagedRunError: the file is damaged.
     """
     if not (path / "metrics.json").exists():
         raise ConfigError(
             f"The run in '{path}' is not finished: it has no metrics.json; give its command again "
             "to finish it."
         )
-    return _read(path / "metrics.json")
+    metrics = _read(path / "metrics.json")
+    # other commands, such as mapsr label, have results of their own
+    if "command" not in metrics and (why := what_is_wrong(metrics)):
+        raise DamagedRunError(f"'{path / 'metrics.json'}' is damaged: {why}.")
+    return metrics
 
 
 def read_record(path: Path) -> dict[str, Any]:
@@ -60,9 +66,9 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(
+        raise DamagedRunError(
             f"'{file}' is damaged ({error}); run again with overwrite=true."
         ) from error
     if not isinstance(found, dict):
-        raise ConfigError(f"'{file}' holds no keys, expected those of a run of mapsr.")
+        raise DamagedRunError(f"'{file}' holds no keys, expected those of a run of mapsr.")
     return found

@@ -12,10 +12,11 @@ import numpy as np
 from mapsr.errors import ConfigError, DataError
 from mapsr.evaluation.differences import Difference, bootstrap_difference
 from mapsr.locks import FolderLock, refuse_link
+from mapsr.tracking.damage import DamagedRunError
 from mapsr.tracking.finished import read_confusion, read_metrics, read_record
 from mapsr.tracking.folder import read_config
 
-RunState = Literal["finished", "failed", "running", "unfinished"]
+RunState = Literal["finished", "failed", "running", "unfinished", "damaged"]
 _PLACES = ("output", "name", "overwrite")
 """Keys that say where a run is, and not what it does."""
 
@@ -26,7 +27,8 @@ class FoundRun:
 
     Attributes:
         path: the folder.
-        state: "finished", "failed", "running" in some process, or "unfinished": it was killed.
+        state: "finished", "failed", "running" in some process, "unfinished": it was killed, or
+            "damaged": its results can't be read.
         config: its settings.
         metrics: of a finished run; empty else.
         record: how it was done; empty where it did not come so far.
@@ -69,12 +71,16 @@ def found_run(path: Path) -> FoundRun:
     """Look at one run folder.
 
     Raises:
-        ConfigError: it holds no run, or one that is damaged or of another version.
+        ConfigError: it holds no run, or one of another version.
     """
     config = read_config(path)
     state = _state(path)
-    metrics = read_metrics(path) if state == "finished" else {}
-    return FoundRun(path, state, config, metrics, read_record(path))
+    try:
+        metrics = read_metrics(path) if state == "finished" else {}
+        record = read_record(path)
+    except DamagedRunError:
+        return FoundRun(path, "damaged", config, {}, {})
+    return FoundRun(path, state, config, metrics, record)
 
 
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -121,3 +121,13 @@ def test_runs_alone_are_removed_and_only_when_told(root, tmp_path, capsys):
     capsys.readouterr()
     assert main(["runs", "remove", str(run), "--yes"]) == 0
     assert capsys.readouterr().out == f"removed {run}\n" and not run.exists()
+
+
+@pytest.mark.parametrize("content", ["{", '{"miou": "x", "oa": 1}', "[]"])
+def test_a_damaged_run_was_left_out_of_the_list(root, tmp_path, capsys, content):
+    shutil.copytree(root / "first", tmp_path / "runs" / "torn")
+    (tmp_path / "runs" / "torn" / "metrics.json").write_text(content)
+    assert main(["runs", "list", f"--folder={tmp_path}/runs"]) == 0
+    assert lines_of(capsys)[1][1] == "damaged"
+    assert main(["page", str(tmp_path / "runs" / "torn")]) == 1
+    assert "metrics.json' " in capsys.readouterr().err
