@@ -1,5 +1,6 @@
 """How a raster is covered with chips."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -88,3 +89,19 @@ def _parts(side: int, most: int) -> list[Span]:
     count = -(-side // most)
     ends = [number * side // count for number in range(count + 1)]
     return [(start, end - start) for start, end in pairwise(ends)]
+
+
+def near(cut: Sequence[Span], number: int) -> Sequence[Span]:
+    """The windows along a side that reach into one of them, itself included, in order.
+
+    Args:
+        cut: see ``spans``; starts and ends rise.
+        number: of the window.
+    """
+    start, length = cut[number]
+    first = last = number
+    while first and sum(cut[first - 1]) > start:
+        first -= 1
+    while last + 1 < len(cut) and cut[last + 1][0] < start + length:
+        last += 1
+    return cut[first : last + 1]

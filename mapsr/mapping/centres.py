@@ -1,13 +1,13 @@
 """Weights of chips whose middle counts more, as in Paraformer's code."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mapsr.geo.tiling import Span
+from mapsr.geo.tiling import Span, near
 
 Counts = NDArray[np.float64]
 # How much a pixel in the middle of a chip counts, where one outside of it counts 1.
@@ -46,21 +46,10 @@ def _counts(cut: Sequence[Span], number: int, half: int) -> tuple[Counts, Counts
     """
     start, length = cut[number]
     seen, middles = np.zeros(length), np.zeros(length)
-    for begin, wide in _near(cut, number):
+    for begin, wide in near(cut, number):
         for counts, margin in ((seen, 0), (middles, half)):
             low, high = begin + margin - start, begin + wide - margin - start
             counts[max(0, low) : max(0, high)] += 1
     own = np.zeros(length)
     own[half : length - half] = 1
     return seen, middles, own
-
-
-def _near(cut: Sequence[Span], number: int) -> Iterator[Span]:
-    """The chip itself and those that reach into it; chips begin and end in order."""
-    start, length = cut[number]
-    first = last = number
-    while first and sum(cut[first - 1]) > start:
-        first -= 1
-    while last + 1 < len(cut) and cut[last + 1][0] < start + length:
-        last += 1
-    return iter(cut[first : last + 1])

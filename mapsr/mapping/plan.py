@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mapsr.geo import Window, WindowSettings, spans
-from mapsr.geo.tiling import Span
+from mapsr.geo.tiling import Span, near
 from mapsr.mapping.centres import centre_weights
 
 
@@ -29,13 +29,7 @@ def blend_weight(cut: Sequence[Span], index: int, reach: int) -> Tensor:
     """
     start, length = cut[index]
     total = np.zeros(length)
-    # those before it that reach into it, in order: a sum has one last bit
-    first = index
-    while first and sum(cut[first - 1]) > start:
-        first -= 1
-    for begin, size in cut[first:]:
-        if begin >= start + length:
-            break
+    for begin, size in near(cut, index):  # in order: a sum has one last bit
         low, high = max(begin, start), min(begin + size, start + length)
         total[low - start : high - start] += _ramp(size, reach)[low - begin : high - begin]
     return torch.from_numpy(_ramp(length, reach) / total).float()
