@@ -1,5 +1,6 @@
 """From chips to pixel features: pad, encode, upsample, remember."""
 
+import logging
 from collections.abc import Iterable, Iterator, Sequence
 
 import torch
@@ -9,10 +10,14 @@ from torch import Tensor
 from mapsr.data import Chip
 from mapsr.features import Encoder
 from mapsr.features.cached import CachedEncoder
+from mapsr.features.half import halve
 from mapsr.methods.parts import MethodParts, Runtime
+from mapsr.methods.speed import EXACT, Pace, pace_of
 from mapsr.progress import Watch, unwatched
 from mapsr.settings import values_of
-from mapsr.upsample import PixelFeatures, Upsampler
+from mapsr.upsample import EnlargedOperator, PixelFeatures, PixelOperator, Upsampler
+
+logger = logging.getLogger(__name__)
 
 # Fewest tokens along an axis: attention upsamplers look at a token's neighbours.
 _FEWEST_TOKENS = 2
@@ -33,12 +38,15 @@ class FeatureExtractor:
         memory_mib: int = 2048,
         watch: Watch = unwatched,
         cached: CachedEncoder | None = None,
+        pace: Pace = EXACT,
     ) -> None:
         self.encoder = encoder.to(device)
         self.upsampler = upsampler.to(device)
+        self.upsampler.precision = pace.upsampler
         self.device = device
         self.watch = watch
         self.cached = cached
+        self.pace = pace
         self._room = memory_mib << 20
         self._memory: dict[object, PixelFeatures] = {}
 
@@ -51,12 +59,21 @@ class FeatureExtractor:
         with self.watch("encode"):
             tokens = (self.cached or self.encoder)(image)
         with self.watch("upsample"):
-            features = PixelFeatures.of(tokens, self.upsampler(image, tokens))
+            features = PixelFeatures.of(tokens, self._operator(image, tokens))
         size = _bytes(features)
         if remember and size <= self._room:
             self._room -= size
             self._memory[key] = features
         return features
+
+    def _operator(self, image: Tensor, tokens: Tensor) -> PixelOperator:
+        """The upsampler's operator; where it sees a smaller image, carried to the pixels."""
+        size, guide = (image.shape[2], image.shape[3]), self.pace.guide
+        grid = (tokens.shape[2], tokens.shape[3])  # at least a pixel a token
+        small = (max(size[0] // guide, grid[0]), max(size[1] // guide, grid[1]))
+        if small == size:
+            return self.upsampler(image, tokens)
+        return EnlargedOperator(self.upsampler(F.adaptive_avg_pool2d(image, small), tokens), size)
 
     @property
     def weights(self) -> dict[str, dict[str, str] | None]:
@@ -90,7 +107,12 @@ def build_extractor(parts: MethodParts, runtime: Runtime) -> FeatureExtractor:
     backbone, upsampler = parts.backbone, parts.upsampler
     assert backbone is not None and upsampler is not None, "groups that a method uses are there"
     encoder = backbone.build(runtime.weights_folder)
+    pace = pace_of(parts, runtime.device)
+    if pace.note:
+        logger.warning("speed=fast: %s", pace.note)
     cache = runtime.cache.open()
+    if pace.encoder == torch.bfloat16:
+        encoder = halve(encoder)
     return FeatureExtractor(
         encoder,
         upsampler.build(runtime.weights_folder),
@@ -98,6 +120,7 @@ def build_extractor(parts: MethodParts, runtime: Runtime) -> FeatureExtractor:
         runtime.memory_mib,
         runtime.watch,
         None if cache is None else CachedEncoder(encoder, values_of(backbone), cache),
+        pace,
     )
 
 

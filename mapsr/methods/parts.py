@@ -9,6 +9,7 @@ from mapsr.errors import ConfigError, require_choice, require_range
 from mapsr.features.cache import CacheSettings, NoCacheSettings
 from mapsr.features.encoder import EncoderSettings
 from mapsr.legends import Legend
+from mapsr.methods.speed import ExactSettings, SpeedSettings
 from mapsr.networks import NetworkSettings
 from mapsr.progress import Watch, unwatched
 from mapsr.prompts import PriorSettings, PromptSettings
@@ -130,6 +131,7 @@ class MethodParts:
     prompts: PromptSettings | None = group(optional=True)
     prior: PriorSettings | None = group(optional=True)
     refine: RefineSettings | None = group(optional=True)
+    speed: SpeedSettings | None = group(optional=True)
     network: NetworkSettings | None = group(optional=True)
     training: TrainingSettings | None = group(optional=True)
     recipe: str = "corrected"
@@ -137,6 +139,11 @@ class MethodParts:
 
     def __post_init__(self) -> None:
         require_choice(self.recipe, RECIPES, "recipe")
+        if self.speed not in (None, ExactSettings()) and "speed" not in self.method.uses:
+            raise ConfigError(
+                "speed= is set, but the method has no encoder whose tokens are upsampled, so there "
+                "is nothing that it makes faster: leave it out, or choose method=mapsr_em."
+            )
         for name in ("network", "training"):
             given, used = getattr(self, name) is not None, name in self.method.uses
             if given and not used:

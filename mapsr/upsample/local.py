@@ -109,10 +109,15 @@ class LocalOperator(OneMatrix):
     ) -> tuple[Tensor, Tensor]:
         """The sets in each cell, (B, g, L), -1 where there is none; their rows, (B, g, L, K)."""
         pixels = self.cells.pixels[part]  # (g, M)
-        label = torch.where(pixels < 0, -1, labels.flatten(1)[:, pixels])  # (B, g, M)
-        names, indicator = _local_sets(label, self.weights.dtype)
+        labels = labels.reshape(len(labels), -1, self.size[0] * self.size[1])
+        label = torch.where(pixels < 0, -1, labels[:, :, pixels])  # (B, S, g, M)
+        label = label.transpose(1, 2).flatten(2)
+        names, indicator = _local_sets(label, self.weights.dtype)  # (B, g, S M, L)
         if weights is not None:
-            indicator *= weights.flatten(1)[:, pixels, None]
+            own = weights.reshape(labels.shape)[:, :, pixels]
+            indicator *= own.transpose(1, 2).flatten(2)[..., None]
+        if labels.shape[1] > 1:
+            indicator = indicator.unflatten(2, (labels.shape[1], -1)).sum(2)
         return names, indicator.transpose(2, 3) @ self.weights[:, part]
 
     def _squares(self, tokens: Tensor) -> Tensor:
