@@ -61,8 +61,19 @@ ROOMS = {
 }
 # beside the rooms, open to all of them
 OPEN = {
-    *("changes", "contents", "errors", "files", "findings", "folders", "guard", "locks", "paths"),
-    "reference",
+    *(
+        "budgets",
+        "changes",
+        "contents",
+        "errors",
+        "files",
+        "findings",
+        "folders",
+        "guard",
+        "locks",
+        "paths",
+    ),
+    *("reference", "sums"),
     *(
         "checkpoints",
         "plugins",

@@ -76,4 +76,7 @@ def _device_facts(device: torch.device) -> dict[str, object]:
     else:
         kind, threads = torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()
     precision = torch.get_float32_matmul_precision()
-    return {"type": device.type, "kind": kind, "threads": threads, "precision": precision}
+    facts = {"type": device.type, "kind": kind, "threads": threads, "precision": precision}
+    if torch.is_autocast_enabled(device.type):
+        facts["autocast"] = str(torch.get_autocast_dtype(device.type))
+    return facts

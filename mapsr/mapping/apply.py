@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from mapsr.mapping.plan import MapPlan
 from mapsr.mapping.products import ProductLayer
 from mapsr.mapping.store import file_states
 from mapsr.methods import FittedMethod, Method, Runtime
-from mapsr.progress import Progress
+from mapsr.progress import Progress, unwatched
 from mapsr.settings import content_of
 
 logger = logging.getLogger(__name__)
@@ -59,6 +59,7 @@ class MapOptions:
         tags: provenance, written into the files beside what they always hold.
         overwrite: replace files that are there.
         restart: give up the beginning of another job on the same output.
+        autocast: "bf16" where the engine's method computes in bfloat16.
     """
 
     outputs: tuple[Output, ...] = (Output(),)
@@ -67,6 +68,7 @@ class MapOptions:
     tags: Mapping[str, str] = field(default_factory=dict)
     overwrite: bool = False
     restart: bool = False
+    autocast: str = "none"
 
 
 def open_engine(
@@ -92,9 +94,7 @@ def open_engine(
     """
     layers = tuple(dict.fromkeys(output.layer for output in outputs))
     # in other processes nobody looks at this one's watch
-    elsewhere = Runtime(
-        runtime.device, runtime.weights_folder, runtime.precision, runtime.batch, 0, runtime.cache
-    )
+    elsewhere = replace(runtime, memory_mib=0, watch=unwatched)
     build = _Build(fitted, elsewhere, layers, live, runtime.device)
     return settings.open(build, runtime.device, runtime.batch)
 
@@ -170,6 +170,7 @@ def _job(fitted: FittedMethod, request: MapRequest, options: MapOptions) -> MapJ
         "bands": bands,
         "mosaic": request.mosaic,
         "outputs": [output.key for output in options.outputs],
+        **({} if options.autocast == "none" else {"autocast": options.autocast}),
     }
     about: dict[str, Any] = {
         "version": mapsr.__version__,

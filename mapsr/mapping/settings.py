@@ -46,6 +46,8 @@ class WorkSettings(MethodParts):
             compute.memory_mib,
             self.cache,
             watch,
+            compute.autocast,
+            compute.compile,
         )
 
 

@@ -1,12 +1,14 @@
 """From chips to pixel features: pad, encode, upsample, remember."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._dynamo.exc import TorchDynamoException
 
 from mapsr.data import Chip
+from mapsr.errors import ConfigError
 from mapsr.features import Encoder
 from mapsr.features.cached import CachedEncoder
 from mapsr.methods.parts import MethodParts, Runtime
@@ -33,9 +35,24 @@ class FeatureExtractor:
         memory_mib: int = 2048,
         watch: Watch = unwatched,
         cached: CachedEncoder | None = None,
+        *,
+        bfloat16: bool = False,
     ) -> None:
+        """Put both on a device.
+
+        Args:
+            encoder: gives tokens.
+            upsampler: gives operators.
+            device: where both compute.
+            memory_mib: for features that are needed again.
+            watch: times "encode" and "upsample".
+            cached: the encoder behind a cache on disk; None: there is none.
+            bfloat16: encoder and AnyUp compute in bfloat16; tokens and operators are float32.
+        """
         self.encoder = encoder.to(device)
         self.upsampler = upsampler.to(device)
+        self.upsampler.bfloat16 = bfloat16
+        self.bfloat16 = bfloat16
         self.device = device
         self.watch = watch
         self.cached = cached
@@ -49,7 +66,7 @@ class FeatureExtractor:
             return self._memory[key]
         image = self.pad(torch.stack([chip.image for chip in chips]).to(self.device))
         with self.watch("encode"):
-            tokens = (self.cached or self.encoder)(image)
+            tokens = self._encoded(image)
         with self.watch("upsample"):
             features = PixelFeatures.of(tokens, self.upsampler(image, tokens))
         size = _bytes(features)
@@ -57,6 +74,12 @@ class FeatureExtractor:
             self._room -= size
             self._memory[key] = features
         return features
+
+    def _encoded(self, image: Tensor) -> Tensor:
+        kind = self.device.type
+        with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.bfloat16):
+            tokens: Tensor = (self.cached or self.encoder)(image)
+        return tokens.float()
 
     @property
     def weights(self) -> dict[str, dict[str, str] | None]:
@@ -86,19 +109,45 @@ def build_extractor(parts: MethodParts, runtime: Runtime) -> FeatureExtractor:
 
     Raises:
         WeightsError: weights are absent, damaged or of another architecture.
+        ConfigError: what is asked of the device is not there.
     """
     backbone, upsampler = parts.backbone, parts.upsampler
     assert backbone is not None and upsampler is not None, "groups that a method uses are there"
     encoder = backbone.build(runtime.weights_folder)
     cache = runtime.cache.open()
+    cached = None if cache is None else CachedEncoder(encoder, values_of(backbone), cache)
+    if runtime.compiled:
+        encoder.encode = compiled(encoder.encode)  # type: ignore[method-assign]
     return FeatureExtractor(
         encoder,
         upsampler.build(runtime.weights_folder),
         runtime.device,
         runtime.memory_mib,
         runtime.watch,
-        None if cache is None else CachedEncoder(encoder, values_of(backbone), cache),
+        cached,
+        bfloat16=runtime.in_bfloat16(),
     )
+
+
+def compiled(encode: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Let torch compile an encoder at its first image of each size.
+
+    Raises:
+        ConfigError: when it is called: torch can't compile here.
+    """
+    fast = torch.compile(encode, dynamic=False)
+
+    def called(image: Tensor) -> Tensor:
+        try:
+            return fast(image)
+        except TorchDynamoException as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ConfigError(
+                f"compute.compile=true, but torch can't compile the encoder here ({reason}): leave "
+                "it off, or install a C++ compiler that torch supports."
+            ) from error
+
+    return called
 
 
 def batches(chips: Iterable[Chip], most: int) -> Iterator[list[Chip]]:

@@ -73,7 +73,8 @@ class KMeansSettings:
     @property
     def uses(self) -> tuple[str, ...]:
         """Groups that results depend on."""
-        return ("backbone", "upsampler") if self.features == "encoder" else ()
+        encoder = ("backbone", "upsampler", "compute.autocast")
+        return encoder if self.features == "encoder" else ()
 
     def learns_from(self, parts: MethodParts) -> str:
         """The coarse labels, which vote."""

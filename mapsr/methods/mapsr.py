@@ -39,7 +39,8 @@ class MapSRSettings:
     @property
     def uses(self) -> tuple[str, ...]:
         """Groups and keys that results depend on."""
-        return ("backbone", "upsampler", "prompts", "prior", "refine", "compute.precision")
+        groups = ("backbone", "upsampler", "prompts", "prior", "refine")
+        return (*groups, "compute.precision", "compute.autocast")
 
     def learns_from(self, parts: MethodParts) -> str:
         """The labels that the prompts are made from."""

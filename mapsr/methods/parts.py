@@ -13,7 +13,7 @@ from mapsr.networks import NetworkSettings
 from mapsr.progress import Watch, unwatched
 from mapsr.prompts import PriorSettings, PromptSettings
 from mapsr.refine import RefineSettings
-from mapsr.settings import Plain, choice, chosen, group, groups_of, plain
+from mapsr.settings import Plain, aside, choice, chosen, group, groups_of, plain
 from mapsr.training import TrainingSettings
 from mapsr.upsample.upsampler import UpsamplerSettings
 
@@ -33,15 +33,24 @@ class ComputeSettings:
     precision: str = "32-true"
     """Lightning's name of the precision of a training: "32-true" gives published numbers,
     "bf16-mixed" is faster on recent GPUs."""
-    batch: int = 1
-    """Chips encoded at once; more keep a GPU busy, 1 is best on a CPU."""
+    autocast: str = "none"
+    """"bf16": encoder and AnyUp compute in bfloat16, for GPUs that are faster with it; scores move
+    in the third digit. "none": in float32."""
+    compile: bool = aside(False)
+    """Let torch compile the encoder: some minutes at the first chip of each size, which pays on a
+    GPU over thousands of chips."""
+    batch: int | None = None
+    """Chips encoded at once. null: one on a CPU, which is best there; where a GPU maps, as many as
+    its memory takes, found once by measuring."""
     memory_mib: int = 2048
     """Features kept between the passes over the chips that are fitted on, at most; those that find
     no room are computed again."""
 
     def __post_init__(self) -> None:
         require_choice(self.device, ("auto", "cpu", "cuda"), "compute.device")
-        require_range(self.batch, "compute.batch", low=1)
+        require_choice(self.autocast, ("none", "bf16"), "compute.autocast")
+        if self.batch is not None:
+            require_range(self.batch, "compute.batch", low=1)
         require_range(self.memory_mib, "compute.memory_mib")
 
     def find(self) -> torch.device:
@@ -68,23 +77,42 @@ class Runtime:
         device: of its tensors.
         weights_folder: searched for published weights before all others.
         precision: Lightning's name of the precision of a training.
-        batch: most chips that are encoded at once.
+        batch: most chips that are encoded at once; None: one, or what a GPU's memory takes.
         memory_mib: features kept while fitting.
         cache: where tokens are kept on disk.
         watch: times the stages.
+        autocast: "bf16" where encoder and AnyUp compute in bfloat16.
+        compiled: whether torch compiles the encoder.
     """
 
     device: torch.device
     weights_folder: str | None = None
     precision: str = "32-true"
-    batch: int = 1
+    batch: int | None = None
     memory_mib: int = 0
     cache: CacheSettings = field(default_factory=NoCacheSettings)
     watch: Watch = unwatched
+    autocast: str = "none"
+    compiled: bool = False
 
     def on(self, device: torch.device) -> "Runtime":
         """The same on another device."""
         return replace(self, device=device)
+
+    def in_bfloat16(self) -> bool:
+        """Whether encoder and AnyUp compute in bfloat16.
+
+        Raises:
+            ConfigError: they should, but the GPU can't.
+        """
+        if self.autocast == "none":
+            return False
+        if self.device.type == "cuda" and not torch.cuda.is_bf16_supported():
+            raise ConfigError(
+                f"compute.autocast=bf16, but {torch.cuda.get_device_name(self.device)} does not "
+                "compute in bfloat16: set compute.autocast=none."
+            )
+        return True
 
 
 class MethodSettings(Protocol):

@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mapsr import budgets
 from mapsr.errors import ConfigError
 from mapsr.settings import choice
 from mapsr.upsample.cells import Axis, Cells
@@ -34,9 +35,6 @@ GROUPS = 8
 REACH = 0.1
 # What the public checkpoints were trained on: ImageNet statistics of RGB in [0, 1].
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# Elements of one chunk of attention logits: 2 MiB on a CPU; a GPU wants more at once.
-_LOGITS = 1 << 19
-_LOGITS_GPU = 8 << 20
 
 
 @choice("upsampler", "anyup")
@@ -198,10 +196,12 @@ class AnyUp(Upsampler):
         self, image: Tensor, tokens: Tensor, size: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
         """All but the attention: pixels' queries (B, H' W', 128), tokens' keys (B, h w, 128)."""
-        pixels = self._encode_image(self.normalise(image))
+        normal = self.normalise(image)
+        pixels = self._encode_image(normal.bfloat16() if self.bfloat16 else normal)
         pooled = self._encode_keys(pixels, (tokens.shape[2], tokens.shape[3]))
         keys = self._keys(pooled, tokens)
-        return self._encode_queries(pixels, size), keys  # takes over the memory of ``pixels``
+        # takes over the memory of ``pixels``; the attention is exact in any case
+        return self._encode_queries(pixels, size).to(tokens), keys
 
     def _encode_image(self, image: Tensor) -> Rows:
         rows = Rows.of(image).encode(self.image_encoder)
@@ -237,7 +237,7 @@ class AnyUp(Upsampler):
             )
             for axis in (cells.rows, cells.columns)
         ]
-        elements = _LOGITS_GPU if queries.is_cuda else _LOGITS
+        elements = budgets.ANYUP_LOGITS.on(queries)
         for part in cells.chunks(elements // (len(queries) * HEADS)):
             query = self.cross_decode.cross_attn.query(queries[:, cells.pixels[part].clamp_min(0)])
             query = query.unflatten(3, (HEADS, -1)).transpose(2, 3)  # (B, g, heads, M, 32)

@@ -14,8 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Pixels of a strip on a CPU: 4096 x 128 floats are 2 MiB. A GPU takes the image whole.
-_STRIP = 4096
+from mapsr import budgets
 
 
 @dataclass
@@ -23,7 +22,7 @@ class Rows:
     """A batch of maps, channels last, that layers change in place.
 
     Attributes:
-        values: (B, H, W, C) contiguous.
+        values: (B, H, W, C) contiguous; in bfloat16, weights follow and sums are in float32.
         spare: memory of one more such map, which blocks use in turn: to ask the system for a new
             one costs half as much as a convolution. None until the first block.
     """
@@ -43,7 +42,7 @@ class Rows:
 
     def linear(self, weight: Tensor, into: "Rows | None" = None) -> "Rows":
         """Apply a 1 x 1 convolution; ``into`` may be these rows themselves."""
-        matrix = weight.flatten(1).T
+        matrix = weight.flatten(1).T.to(self.values)
         if into is None:
             into = Rows(self.values.new_empty(*self.values.shape[:3], len(weight)), self.spare)
         for strip in self._strips():
@@ -80,7 +79,7 @@ class Rows:
         """Apply a residual block in place."""
         norm, _, first, other, _, second = cast(Any, layer.block)
         inner = self._through(norm, first)
-        matrix = second.weight.flatten(1).T.expand(len(self.values), -1, -1)
+        matrix = second.weight.flatten(1).T.to(self.values).expand(len(self.values), -1, -1)
         for strip, active in inner._activated(other):
             _pixels(self.values[:, strip]).baddbmm_(_pixels(active), matrix)
 
@@ -153,10 +152,12 @@ class Rows:
                 below = torch.zeros_like(above)
             rows = torch.cat([above, here, below], dim=1).permute(0, 3, 1, 2)
             above = here[:, -1:].clone()
-            here.copy_(F.conv2d(rows, weight, padding=(0, 1)).permute(0, 2, 3, 1))
+            plane = F.conv2d(rows, weight.to(rows), padding=(0, 1))
+            here.copy_(plane.permute(0, 2, 3, 1))
 
     def _through(self, norm: nn.GroupNorm, convolution: nn.Conv2d) -> "Rows":
-        matrix = convolution.weight.flatten(1).T.expand(len(self.values), -1, -1)
+        matrix = convolution.weight.flatten(1).T.to(self.values)
+        matrix = matrix.expand(len(self.values), -1, -1)
         if self.spare is None or self.spare.shape != self.values.shape:
             self.spare = torch.empty_like(self.values)
         inner = Rows(self.spare)
@@ -174,7 +175,7 @@ class Rows:
         batch, height, width, channels = self.values.shape
         sums = self.values.new_zeros(2, batch, channels, dtype=torch.float64)
         for strip in self._strips():
-            x = self.values[:, strip]
+            x = _exact(self.values[:, strip])
             sums[0] += x.sum((1, 2))
             sums[1] += x.square().sum((1, 2))
         size = height * width * channels // norm.num_groups
@@ -190,7 +191,7 @@ class Rows:
 
     def _strips(self) -> Iterator[slice]:
         batch, height, width, _ = self.values.shape
-        step = height if self.values.is_cuda else max(1, _STRIP // (batch * width))
+        step = min(height, max(1, budgets.STRIP.on(self.values) // (batch * width)))
         for top in range(0, height, step):
             yield slice(top, min(top + step, height))
 
@@ -200,21 +201,28 @@ def _pixels(values: Tensor) -> Tensor:
     return values.view(len(values), -1, values.shape[3])
 
 
+def _exact(values: Tensor) -> Tensor:
+    """Values to be summed: eight bits of a bfloat16 are too few for that."""
+    return values.float() if values.dtype == torch.bfloat16 else values
+
+
 class _Pool:
     """Adaptive average pooling that takes the image strip by strip."""
 
     def __init__(self, rows: Rows, grid: tuple[int, int]) -> None:
         batch, height, width, channels = rows.values.shape
-        self.down = pool_matrix(height, grid[0]).to(rows.values)  # (h, H)
-        self.across = pool_matrix(width, grid[1]).to(rows.values)  # (w, W)
-        self.rows = rows.values.new_zeros(batch, grid[0], width, channels)
+        like = _exact(rows.values[:0])
+        self.down = pool_matrix(height, grid[0]).to(like)  # (h, H)
+        self.across = pool_matrix(width, grid[1]).to(like)  # (w, W)
+        self.rows = like.new_zeros(batch, grid[0], width, channels)
 
     def add(self, strip: slice, values: Tensor) -> None:
         """Add (B, rows, W, C)."""
         down = self.down[:, strip]
         cells = down.any(1).nonzero()[:, 0]  # the few that the strip touches, side by side
         some = slice(int(cells[0]), int(cells[-1]) + 1)
-        self.rows[:, some] += (down[some] @ values.flatten(2)).view_as(self.rows[:, some])
+        found = down[some] @ _exact(values).flatten(2)
+        self.rows[:, some] += found.view_as(self.rows[:, some])
 
     def total(self) -> Tensor:
         """The means, (B, C, h, w)."""

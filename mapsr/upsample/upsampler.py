@@ -15,9 +15,11 @@ class Upsampler(nn.Module, ABC):
 
     Attributes:
         weights: name and SHA-256 of the weights, None for an upsampler without weights.
+        bfloat16: networks that see every pixel compute in bfloat16; only AnyUp has that.
     """
 
     weights: dict[str, str] | None = None
+    bfloat16: bool = False
 
     @torch.no_grad()
     def forward(
