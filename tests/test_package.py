@@ -51,7 +51,7 @@ ROOMS = {
     },
     "benchmarks": {
         *("legends", "geo", "data", "features", "upsample", "prompts", "refine", "methods"),
-        *("mapping", "tracking", "labelling", "rounds"),
+        *("mapping", "tracking", "labelling", "rounds", "doctor"),
     },
     "cli": {
         *("data", "measure", "labelling", "report", "tracking", "experiment", "tables", "region"),

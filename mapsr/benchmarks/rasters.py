@@ -7,16 +7,17 @@ import torch
 from affine import Affine
 
 from mapsr.data.landscape import Canvas, draw_landscape
-from mapsr.features import Encoder, TextureSettings, ViT, ViTSettings
+from mapsr.features import TextureSettings, ViT, ViTSettings
 from mapsr.geo import Grid, ImageReader, Window, WindowSettings, image_info, window_writer
 from mapsr.geo.projections import epsg
 from mapsr.legends import load_legend
 from mapsr.mapping import MapJob, MapPlan, Output, Raster, Score
 from mapsr.methods import FeatureExtractor, MapSR
-from mapsr.progress import Watch, unwatched
+from mapsr.methods.extractor import compiled
+from mapsr.progress import Watch
 from mapsr.prompts import ClassPrompts, CoarsePromptSettings
 from mapsr.refine import RefineSettings
-from mapsr.upsample import AnyUp, BilateralSettings, Upsampler
+from mapsr.upsample import AnyUp, BilateralSettings
 
 LEGEND = load_legend("chesapeake4")
 _TILE_PX = 512
@@ -48,15 +49,28 @@ def job(path: Path, out: Path, windows: WindowSettings) -> MapJob:
 
 def weight_free(device: torch.device) -> Score:
     """The default method: texture statistics and bilateral attention; may be sent elsewhere."""
-    return _method(TextureSettings().build(), BilateralSettings().build(None), device).score
+    encoder, upsampler = TextureSettings().build(), BilateralSettings().build(None)
+    return _method(FeatureExtractor(encoder, upsampler, device, 0), RefineSettings()).score
 
 
-def paper_sized(watch: Watch, memory_mib: int = 0) -> MapSR:
+def paper_sized(
+    watch: Watch,
+    memory_mib: int = 0,
+    *,
+    device: torch.device | None = None,
+    settings: RefineSettings | None = None,
+    bfloat16: bool = False,
+    compile_encoder: bool = False,
+) -> MapSR:
     """ViT-B/14 and AnyUp with random weights, which take the same time.
 
     Args:
         watch: times "encode" and "upsample", and in it "networks": the upsampler's own.
         memory_mib: for features that are needed again.
+        device: where it computes; None: the CPU.
+        settings: of the refinement; None: the paper's.
+        bfloat16: encoder and AnyUp compute in bfloat16.
+        compile_encoder: let torch compile the encoder.
     """
     torch.manual_seed(20)
     upsampler = AnyUp()
@@ -68,18 +82,17 @@ def paper_sized(watch: Watch, memory_mib: int = 0) -> MapSR:
 
     upsampler.networks = timed  # type: ignore[assignment,method-assign]
     encoder = ViT(ViTSettings(ENCODER))
-    return _method(encoder, upsampler, torch.device("cpu"), watch, memory_mib)
+    if compile_encoder:
+        encoder.encode = compiled(encoder.encode)  # type: ignore[method-assign]
+    device = device or torch.device("cpu")
+    extractor = FeatureExtractor(encoder, upsampler, device, memory_mib, watch, bfloat16=bfloat16)
+    return _method(extractor, settings or RefineSettings())
 
 
-def _method(
-    encoder: Encoder,
-    upsampler: Upsampler,
-    device: torch.device,
-    watch: Watch = unwatched,
-    memory_mib: int = 0,
-) -> MapSR:
-    extractor = FeatureExtractor(encoder, upsampler, device, memory_mib, watch)
-    method = MapSR(extractor, RefineSettings(), LEGEND.names, CoarsePromptSettings())
+def _method(extractor: FeatureExtractor, settings: RefineSettings) -> MapSR:
+    """The method without a fit: prompts are tokens of a landscape."""
+    encoder, device = extractor.encoder, extractor.device
+    method = MapSR(extractor, settings, LEGEND.names, CoarsePromptSettings())
     image = torch.from_numpy(_landscape()[:, :448, :448].astype(np.float32) / SCALE)
     tokens = encoder(image[None].to(device)).flatten(2)[0].T  # (N, D)
     spread = torch.randperm(len(tokens), generator=torch.Generator().manual_seed(20))
