@@ -18,6 +18,7 @@ from mapsr.mapping import GpuEngine, Raster, run_jobs
 from mapsr.mapping.blend import UnitBlend
 from mapsr.mapping.engines import read_chip
 from mapsr.methods import MapSR
+from mapsr.methods.speed import ExactSettings, FastSettings
 from mapsr.progress import Progress, Quiet, Watch
 from mapsr.refine import RefineSettings
 from mapsr.refine.slic import batched_superpixels
@@ -68,7 +69,7 @@ class GpuResult:
     """Chips scored at once."""
     chips: int
     device: str
-    autocast: str
+    speed: str
     compiled: bool
 
     def as_dict(self) -> dict[str, object]:
@@ -82,13 +83,13 @@ class GpuChoice:
 
     Attributes:
         device: "cuda" or "cpu".
-        autocast: "none" or "bf16".
+        speed: "exact" or "fast", as the group of that name.
         compiled: let torch compile the encoder.
         batch: chips scored at once; None: as many as memory takes.
     """
 
     device: str = "cuda"
-    autocast: str = "none"
+    speed: str = "exact"
     compiled: bool = False
     batch: int | None = None
 
@@ -145,20 +146,17 @@ def bench_gpu(choice: GpuChoice, progress: Progress, sizes: Sizes | None = None)
         batch=engine.batch or 1,
         chips=chips,
         device=torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
-        autocast=choice.autocast,
+        speed=choice.speed,
         compiled=choice.compiled,
     )
 
 
 def _method(choice: GpuChoice, device: torch.device, watch: Watch) -> MapSR:
     # on a CPU too what a GPU does
-    settings = RefineSettings(superpixels="torch")
+    refine = RefineSettings(superpixels="torch")
+    speed = FastSettings() if choice.speed == "fast" else ExactSettings()
     return paper_sized(
-        watch,
-        device=device,
-        settings=settings,
-        bfloat16=choice.autocast == "bf16",
-        compile_encoder=choice.compiled,
+        watch, 0, speed, device=device, refine=refine, compile_encoder=choice.compiled
     )
 
 

@@ -7,17 +7,20 @@ import torch
 from affine import Affine
 
 from mapsr.data.landscape import Canvas, draw_landscape
-from mapsr.features import TextureSettings, ViT, ViTSettings
+from mapsr.features import Encoder, TextureSettings, ViT, ViTSettings
+from mapsr.features.half import halve
 from mapsr.geo import Grid, ImageReader, Window, WindowSettings, image_info, window_writer
 from mapsr.geo.projections import epsg
 from mapsr.legends import load_legend
 from mapsr.mapping import MapJob, MapPlan, Output, Raster, Score
-from mapsr.methods import FeatureExtractor, MapSR
+from mapsr.methods import FeatureExtractor, MapSR, MethodParts
 from mapsr.methods.extractor import compiled
-from mapsr.progress import Watch
+from mapsr.methods.mapsr import MapSRSettings
+from mapsr.methods.speed import EXACT, ExactSettings, Pace, SpeedSettings, pace_of
+from mapsr.progress import Watch, unwatched
 from mapsr.prompts import ClassPrompts, CoarsePromptSettings
 from mapsr.refine import RefineSettings
-from mapsr.upsample import AnyUp, BilateralSettings
+from mapsr.upsample import AnyUp, AnyUpSettings, BilateralSettings, Upsampler
 
 LEGEND = load_legend("chesapeake4")
 _TILE_PX = 512
@@ -49,17 +52,16 @@ def job(path: Path, out: Path, windows: WindowSettings) -> MapJob:
 
 def weight_free(device: torch.device) -> Score:
     """The default method: texture statistics and bilateral attention; may be sent elsewhere."""
-    encoder, upsampler = TextureSettings().build(), BilateralSettings().build(None)
-    return _method(FeatureExtractor(encoder, upsampler, device, 0), RefineSettings()).score
+    return _method(TextureSettings().build(), BilateralSettings().build(None), device).score
 
 
 def paper_sized(
     watch: Watch,
     memory_mib: int = 0,
+    speed: SpeedSettings | None = None,
     *,
     device: torch.device | None = None,
-    settings: RefineSettings | None = None,
-    bfloat16: bool = False,
+    refine: RefineSettings | None = None,
     compile_encoder: bool = False,
 ) -> MapSR:
     """ViT-B/14 and AnyUp with random weights, which take the same time.
@@ -67,9 +69,9 @@ def paper_sized(
     Args:
         watch: times "encode" and "upsample", and in it "networks": the upsampler's own.
         memory_mib: for features that are needed again.
+        speed: how fast it is; None: exact.
         device: where it computes; None: the CPU.
-        settings: of the refinement; None: the paper's.
-        bfloat16: encoder and AnyUp compute in bfloat16.
+        refine: how scores are refined before ``speed`` eases that; None: as in the paper.
         compile_encoder: let torch compile the encoder.
     """
     torch.manual_seed(20)
@@ -81,18 +83,32 @@ def paper_sized(
             return networks(*arguments)  # type: ignore[arg-type]
 
     upsampler.networks = timed  # type: ignore[assignment,method-assign]
-    encoder = ViT(ViTSettings(ENCODER))
+    settings, device = ViTSettings(ENCODER), device or torch.device("cpu")
+    speed, refine = speed or ExactSettings(), refine or RefineSettings()
+    encoder: Encoder = ViT(settings)
+    parts = MethodParts(
+        method=MapSRSettings(), backbone=settings, upsampler=AnyUpSettings(), speed=speed
+    )
+    pace = pace_of(parts, device)
+    encoder = halve(encoder) if pace.encoder == torch.bfloat16 else encoder
     if compile_encoder:
         encoder.encode = compiled(encoder.encode)  # type: ignore[method-assign]
-    device = device or torch.device("cpu")
-    extractor = FeatureExtractor(encoder, upsampler, device, memory_mib, watch, bfloat16=bfloat16)
-    return _method(extractor, settings or RefineSettings())
+    refine = speed.eased(refine)
+    return _method(encoder, upsampler, device, watch, memory_mib, pace, refine)
 
 
-def _method(extractor: FeatureExtractor, settings: RefineSettings) -> MapSR:
-    """The method without a fit: prompts are tokens of a landscape."""
-    encoder, device = extractor.encoder, extractor.device
-    method = MapSR(extractor, settings, LEGEND.names, CoarsePromptSettings())
+def _method(
+    encoder: Encoder,
+    upsampler: Upsampler,
+    device: torch.device,
+    watch: Watch = unwatched,
+    memory_mib: int = 0,
+    pace: Pace = EXACT,
+    refine: RefineSettings | None = None,
+) -> MapSR:
+    extractor = FeatureExtractor(encoder, upsampler, device, memory_mib, watch, pace=pace)
+    refine = refine or RefineSettings()
+    method = MapSR(extractor, refine, LEGEND.names, CoarsePromptSettings())
     image = torch.from_numpy(_landscape()[:, :448, :448].astype(np.float32) / SCALE)
     tokens = encoder(image[None].to(device)).flatten(2)[0].T  # (N, D)
     spread = torch.randperm(len(tokens), generator=torch.Generator().manual_seed(20))

@@ -66,7 +66,7 @@ class ScaleResult:
     """What `mapsr bench scale` prints."""
 
     efficiency_at_1000: float
-    """Units per second and node of 1000 nodes over those of one, simulated, weight-free method."""
+    """Work of 1000 nodes per second and node over that of one, simulated, weight-free method."""
     bottleneck_at_1000: str | None
     """What limits them; None: nothing does."""
     core_seconds_per_mpx: dict[str, float]

@@ -178,7 +178,7 @@ class Scaling:
 
     Attributes:
         nodes: how many.
-        efficiency: units per second and node over those of one node.
+        efficiency: seconds of scoring done per second and node, over those of one node.
         bottleneck: what is busiest where the efficiency is below 0.95; None: nothing is.
         shares: of the time that each shared thing is busy.
     """
@@ -202,19 +202,23 @@ def scaling(
         seed: of the draw of recorded seconds.
     """
     found = []
-    alone = _simulated(costs, cluster, 1, each, seed).seconds
+    _, alone = _simulated(costs, cluster, 1, each, seed)
     for count in nodes:
-        made = _simulated(costs, cluster, count, each, seed)
-        efficiency = alone / made.seconds
+        made, rate = _simulated(costs, cluster, count, each, seed)
+        efficiency = rate / (count * alone)
         shares = {name: busy / made.seconds for name, busy in made.busy.items()}
         found.append(Scaling(count, efficiency, _bottleneck(efficiency, shares), shares))
     return found
 
 
-def _simulated(costs: UnitCosts, cluster: Cluster, nodes: int, each: int, seed: int) -> Simulated:
+def _simulated(
+    costs: UnitCosts, cluster: Cluster, nodes: int, each: int, seed: int
+) -> tuple[Simulated, float]:
+    """A job, and its seconds of scoring per second."""
     count = nodes * cluster.actors * each
     units = np.random.default_rng(seed).choice(costs.seconds, count).tolist()
-    return simulate(units, costs, cluster, nodes)
+    made = simulate(units, costs, cluster, nodes)
+    return made, sum(units) / made.seconds
 
 
 def _bottleneck(efficiency: float, shares: dict[str, float]) -> str | None:

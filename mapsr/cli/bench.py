@@ -27,6 +27,16 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     devices = ("cpu", "cuda")
     upsample.add_argument("--device", default="cpu", choices=devices, help="where it computes")
     upsample.set_defaults(run=bench_upsample)
+    chip = names.add_parser(
+        "chip",
+        help="one 448 px chip from image to refined labels, exact and fast, in encoder passes",
+        description="Maps one drawn 448 x 448 px chip with ViT-B/14, AnyUp and the superpixel "
+        "graph, exactly and with speed=fast, in turn with passes of the encoder in float32 alone. "
+        "CPU seconds of one thread, so that other programs on the machine count little. Weights "
+        "are random: they take the same time.",
+    )
+    chip.add_argument("--repeats", type=int, default=5, help="timings, the shortest counts")
+    chip.set_defaults(run=bench_chip)
     regions = names.add_parser(
         "map",
         help="whole rasters: memory, linearity, overhead, two Ray nodes against one",
@@ -69,7 +79,9 @@ def _add_gpu(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "a minute.",
     )
     gpu.add_argument("--device", default="cuda", choices=("cuda", "cpu"), help="where it computes")
-    gpu.add_argument("--autocast", default="none", choices=("none", "bf16"), help="precision")
+    gpu.add_argument(
+        "--speed", default="exact", choices=("exact", "fast"), help="as speed= of maps"
+    )
     gpu.add_argument("--compile", action="store_true", help="let torch compile the encoder")
     gpu.add_argument("--batch", type=_count, help="chips at once; default: what memory takes")
     gpu.set_defaults(run=bench_gpu)
@@ -133,6 +145,23 @@ def bench_upsample(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def bench_chip(arguments: argparse.Namespace) -> int:
+    """Run the benchmark and print its table and its JSON line."""
+    from mapsr.benchmarks.chip import bench_chip as measure
+
+    result = measure(max(1, arguments.repeats), 448, ConsoleProgress())
+    say(f"ViT-B/14 {result.encoder_seconds:7.2f} s  one pass in float32")
+    for name, stages in (("exact", result.exact_stages), ("fast", result.fast_stages)):
+        taken = result.exact_seconds if name == "exact" else result.fast_seconds
+        parts = ", ".join(f"{stage} {seconds:.2f}" for stage, seconds in stages.items())
+        say(f"{name:8} {taken:7.2f} s  {parts}")
+    say(f"the fast encoder multiplies {result.fast_encoder}; one thread, CPU seconds")
+    if result.note:
+        say(result.note)
+    say(json.dumps(result.as_dict()))
+    return 0
+
+
 def bench_map(arguments: argparse.Namespace) -> int:
     """Run the benchmark and print its table and its JSON line."""
     from mapsr.benchmarks.map import Sizes
@@ -183,7 +212,7 @@ def bench_gpu(arguments: argparse.Namespace) -> int:
     from mapsr.benchmarks.gpu import GpuChoice
     from mapsr.benchmarks.gpu import bench_gpu as measure
 
-    choice = GpuChoice(arguments.device, arguments.autocast, arguments.compile, arguments.batch)
+    choice = GpuChoice(arguments.device, arguments.speed, arguments.compile, arguments.batch)
     result = measure(choice, ConsoleProgress())
     busy = "not known" if result.utilisation is None else f"{100 * result.utilisation:.0f} %"
     for stage, seconds in result.stage_seconds.items():

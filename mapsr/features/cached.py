@@ -45,6 +45,8 @@ class CachedEncoder:
             "weights": encoder.weights and encoder.weights["sha256"],
             "versions": {name: metadata.version(name) for name in ("torch", "timm")},
         }
+        if encoder.precision != torch.float32:
+            self._facts["products"] = str(encoder.precision)
 
     def __call__(self, image: Tensor) -> Tensor:
         """Encode images; see ``Encoder.forward``."""
@@ -76,7 +78,4 @@ def _device_facts(device: torch.device) -> dict[str, object]:
     else:
         kind, threads = torch.backends.cpu.get_cpu_capability(), torch.get_num_threads()
     precision = torch.get_float32_matmul_precision()
-    facts = {"type": device.type, "kind": kind, "threads": threads, "precision": precision}
-    if torch.is_autocast_enabled(device.type):
-        facts["autocast"] = str(torch.get_autocast_dtype(device.type))
-    return facts
+    return {"type": device.type, "kind": kind, "threads": threads, "precision": precision}

@@ -59,7 +59,6 @@ class MapOptions:
         tags: provenance, written into the files beside what they always hold.
         overwrite: replace files that are there.
         restart: give up the beginning of another job on the same output.
-        autocast: "bf16" where the engine's method computes in bfloat16.
     """
 
     outputs: tuple[Output, ...] = (Output(),)
@@ -68,7 +67,6 @@ class MapOptions:
     tags: Mapping[str, str] = field(default_factory=dict)
     overwrite: bool = False
     restart: bool = False
-    autocast: str = "none"
 
 
 def open_engine(
@@ -170,7 +168,6 @@ def _job(fitted: FittedMethod, request: MapRequest, options: MapOptions) -> MapJ
         "bands": bands,
         "mosaic": request.mosaic,
         "outputs": [output.key for output in options.outputs],
-        **({} if options.autocast == "none" else {"autocast": options.autocast}),
     }
     about: dict[str, Any] = {
         "version": mapsr.__version__,

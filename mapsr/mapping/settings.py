@@ -46,7 +46,6 @@ class WorkSettings(MethodParts):
             compute.memory_mib,
             self.cache,
             watch,
-            compute.autocast,
             compute.compile,
         )
 

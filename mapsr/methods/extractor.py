@@ -1,5 +1,6 @@
 """From chips to pixel features: pad, encode, upsample, remember."""
 
+import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
@@ -11,10 +12,14 @@ from mapsr.data import Chip
 from mapsr.errors import ConfigError
 from mapsr.features import Encoder
 from mapsr.features.cached import CachedEncoder
+from mapsr.features.half import halve
 from mapsr.methods.parts import MethodParts, Runtime
+from mapsr.methods.speed import EXACT, Pace, pace_of
 from mapsr.progress import Watch, unwatched
 from mapsr.settings import values_of
-from mapsr.upsample import PixelFeatures, Upsampler
+from mapsr.upsample import EnlargedOperator, PixelFeatures, PixelOperator, Upsampler
+
+logger = logging.getLogger(__name__)
 
 # Fewest tokens along an axis: attention upsamplers look at a token's neighbours.
 _FEWEST_TOKENS = 2
@@ -35,27 +40,15 @@ class FeatureExtractor:
         memory_mib: int = 2048,
         watch: Watch = unwatched,
         cached: CachedEncoder | None = None,
-        *,
-        bfloat16: bool = False,
+        pace: Pace = EXACT,
     ) -> None:
-        """Put both on a device.
-
-        Args:
-            encoder: gives tokens.
-            upsampler: gives operators.
-            device: where both compute.
-            memory_mib: for features that are needed again.
-            watch: times "encode" and "upsample".
-            cached: the encoder behind a cache on disk; None: there is none.
-            bfloat16: encoder and AnyUp compute in bfloat16; tokens and operators are float32.
-        """
         self.encoder = encoder.to(device)
         self.upsampler = upsampler.to(device)
-        self.upsampler.bfloat16 = bfloat16
-        self.bfloat16 = bfloat16
+        self.upsampler.precision = pace.upsampler
         self.device = device
         self.watch = watch
         self.cached = cached
+        self.pace = pace
         self._room = memory_mib << 20
         self._memory: dict[object, PixelFeatures] = {}
 
@@ -66,20 +59,23 @@ class FeatureExtractor:
             return self._memory[key]
         image = self.pad(torch.stack([chip.image for chip in chips]).to(self.device))
         with self.watch("encode"):
-            tokens = self._encoded(image)
+            tokens = (self.cached or self.encoder)(image)
         with self.watch("upsample"):
-            features = PixelFeatures.of(tokens, self.upsampler(image, tokens))
+            features = PixelFeatures.of(tokens, self._operator(image, tokens))
         size = _bytes(features)
         if remember and size <= self._room:
             self._room -= size
             self._memory[key] = features
         return features
 
-    def _encoded(self, image: Tensor) -> Tensor:
-        kind = self.device.type
-        with torch.autocast(kind, dtype=torch.bfloat16, enabled=self.bfloat16):
-            tokens: Tensor = (self.cached or self.encoder)(image)
-        return tokens.float()
+    def _operator(self, image: Tensor, tokens: Tensor) -> PixelOperator:
+        """The upsampler's operator; where it sees a smaller image, carried to the pixels."""
+        size, guide = (image.shape[2], image.shape[3]), self.pace.guide
+        grid = (tokens.shape[2], tokens.shape[3])  # at least a pixel a token
+        small = (max(size[0] // guide, grid[0]), max(size[1] // guide, grid[1]))
+        if small == size:
+            return self.upsampler(image, tokens)
+        return EnlargedOperator(self.upsampler(F.adaptive_avg_pool2d(image, small), tokens), size)
 
     @property
     def weights(self) -> dict[str, dict[str, str] | None]:
@@ -109,12 +105,16 @@ def build_extractor(parts: MethodParts, runtime: Runtime) -> FeatureExtractor:
 
     Raises:
         WeightsError: weights are absent, damaged or of another architecture.
-        ConfigError: what is asked of the device is not there.
     """
     backbone, upsampler = parts.backbone, parts.upsampler
     assert backbone is not None and upsampler is not None, "groups that a method uses are there"
     encoder = backbone.build(runtime.weights_folder)
+    pace = pace_of(parts, runtime.device)
+    if pace.note:
+        logger.warning("speed=fast: %s", pace.note)
     cache = runtime.cache.open()
+    if pace.encoder == torch.bfloat16:
+        encoder = halve(encoder)
     cached = None if cache is None else CachedEncoder(encoder, values_of(backbone), cache)
     if runtime.compiled:
         encoder.encode = compiled(encoder.encode)  # type: ignore[method-assign]
@@ -125,7 +125,7 @@ def build_extractor(parts: MethodParts, runtime: Runtime) -> FeatureExtractor:
         runtime.memory_mib,
         runtime.watch,
         cached,
-        bfloat16=runtime.in_bfloat16(),
+        pace,
     )
 
 

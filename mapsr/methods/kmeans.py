@@ -73,8 +73,7 @@ class KMeansSettings:
     @property
     def uses(self) -> tuple[str, ...]:
         """Groups that results depend on."""
-        encoder = ("backbone", "upsampler", "compute.autocast")
-        return encoder if self.features == "encoder" else ()
+        return ("backbone", "upsampler", "speed") if self.features == "encoder" else ()
 
     def learns_from(self, parts: MethodParts) -> str:
         """The coarse labels, which vote."""
@@ -196,6 +195,7 @@ class KMeansVoting(Method):
             "sampled_pixels": self._sampled,
             "votes": dict(zip(self._classes, votes, strict=True)),
             "clusters_of_class": dict(zip(self._classes, won, strict=True)),
+            **({"speed": self.extractor.pace.facts()} if self.extractor else {}),
         }
 
     def state(self) -> State:

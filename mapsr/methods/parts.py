@@ -9,6 +9,7 @@ from mapsr.errors import ConfigError, require_choice, require_range
 from mapsr.features.cache import CacheSettings, NoCacheSettings
 from mapsr.features.encoder import EncoderSettings
 from mapsr.legends import Legend
+from mapsr.methods.speed import ExactSettings, SpeedSettings
 from mapsr.networks import NetworkSettings
 from mapsr.progress import Watch, unwatched
 from mapsr.prompts import PriorSettings, PromptSettings
@@ -33,9 +34,6 @@ class ComputeSettings:
     precision: str = "32-true"
     """Lightning's name of the precision of a training: "32-true" gives published numbers,
     "bf16-mixed" is faster on recent GPUs."""
-    autocast: str = "none"
-    """"bf16": encoder and AnyUp compute in bfloat16, for GPUs that are faster with it; scores move
-    in the third digit. "none": in float32."""
     compile: bool = aside(False)
     """Let torch compile the encoder: some minutes at the first chip of each size, which pays on a
     GPU over thousands of chips."""
@@ -48,7 +46,6 @@ class ComputeSettings:
 
     def __post_init__(self) -> None:
         require_choice(self.device, ("auto", "cpu", "cuda"), "compute.device")
-        require_choice(self.autocast, ("none", "bf16"), "compute.autocast")
         if self.batch is not None:
             require_range(self.batch, "compute.batch", low=1)
         require_range(self.memory_mib, "compute.memory_mib")
@@ -81,7 +78,6 @@ class Runtime:
         memory_mib: features kept while fitting.
         cache: where tokens are kept on disk.
         watch: times the stages.
-        autocast: "bf16" where encoder and AnyUp compute in bfloat16.
         compiled: whether torch compiles the encoder.
     """
 
@@ -92,27 +88,11 @@ class Runtime:
     memory_mib: int = 0
     cache: CacheSettings = field(default_factory=NoCacheSettings)
     watch: Watch = unwatched
-    autocast: str = "none"
     compiled: bool = False
 
     def on(self, device: torch.device) -> "Runtime":
         """The same on another device."""
         return replace(self, device=device)
-
-    def in_bfloat16(self) -> bool:
-        """Whether encoder and AnyUp compute in bfloat16.
-
-        Raises:
-            ConfigError: they should, but the GPU can't.
-        """
-        if self.autocast == "none":
-            return False
-        if self.device.type == "cuda" and not torch.cuda.is_bf16_supported():
-            raise ConfigError(
-                f"compute.autocast=bf16, but {torch.cuda.get_device_name(self.device)} does not "
-                "compute in bfloat16: set compute.autocast=none."
-            )
-        return True
 
 
 class MethodSettings(Protocol):
@@ -158,6 +138,7 @@ class MethodParts:
     prompts: PromptSettings | None = group(optional=True)
     prior: PriorSettings | None = group(optional=True)
     refine: RefineSettings | None = group(optional=True)
+    speed: SpeedSettings | None = group(optional=True)
     network: NetworkSettings | None = group(optional=True)
     training: TrainingSettings | None = group(optional=True)
     recipe: str = "corrected"
@@ -165,6 +146,11 @@ class MethodParts:
 
     def __post_init__(self) -> None:
         require_choice(self.recipe, RECIPES, "recipe")
+        if self.speed not in (None, ExactSettings()) and "speed" not in self.method.uses:
+            raise ConfigError(
+                "speed= is set, but the method has no encoder whose tokens are upsampled, so there "
+                "is nothing that it makes faster: leave it out, or choose method=mapsr_em."
+            )
         for name in ("network", "training"):
             given, used = getattr(self, name) is not None, name in self.method.uses
             if given and not used:

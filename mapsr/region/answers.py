@@ -22,6 +22,7 @@ from mapsr.measure.answer import Record, areas_record
 from mapsr.measure.areas import Sureness, measure_areas
 from mapsr.measure.labels import Labels, open_labels
 from mapsr.methods import FittedMethod
+from mapsr.methods.speed import pace_of
 from mapsr.progress import Progress
 from mapsr.region.derived import derive, is_whole, require_derived
 from mapsr.region.settings import MapSettings
@@ -202,8 +203,17 @@ def _made(report: Report, making: Making) -> Record:
             "fit": fitted.state.facts.get("fit"),
         },
         "inputs": inputs,
+        **_speed(making),
         "settings": plain(making.settings),
     }
+
+
+def _speed(making: Making) -> Record:
+    """How features were made, where the method has some."""
+    parts = making.fitted.parts
+    if parts.backbone is None or parts.speed is None:
+        return {}
+    return {"speed": pace_of(parts, making.settings.compute.find()).facts()}
 
 
 def _moment(nanoseconds: int) -> str:

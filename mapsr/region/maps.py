@@ -206,7 +206,6 @@ def _options(settings: MapSettings, *, probable: bool) -> MapOptions:
         bands=settings.bands,
         overwrite=settings.overwrite,
         restart=settings.restart,
-        autocast=settings.compute.autocast,
     )
 
 

@@ -137,7 +137,7 @@ def map_model(
         MapRequest(images[i].name, (images[i].info,), outs[i], products=(labels.paths[i],))
         for i in places
     ]
-    options = MapOptions((_LABELS,), overwrite=False, autocast=runtime.autocast)
+    options = MapOptions((_LABELS,), overwrite=False)
     settings = polls.settings
     engine = open_engine(model.fitted, settings.engine, runtime, (_LABELS,), model.method)
     hashes = {}

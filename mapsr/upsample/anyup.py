@@ -11,6 +11,7 @@ Source: Wimmer et al., AnyUp: Universal Feature Upsampling, 2025, doi:10.48550/a
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -48,6 +49,9 @@ class AnyUpSettings:
     checkpoint: str | None = None
     """Path of a weight file to use instead of the registry's: set it for weights of your own
     training, or on a machine without network."""
+
+    coarsens: ClassVar[bool] = True
+    halves: ClassVar[bool] = True
 
     def build(self, weights_folder: str | None = None) -> "AnyUp":
         """Build the upsampler with its weights.
@@ -196,15 +200,13 @@ class AnyUp(Upsampler):
         self, image: Tensor, tokens: Tensor, size: tuple[int, int]
     ) -> tuple[Tensor, Tensor]:
         """All but the attention: pixels' queries (B, H' W', 128), tokens' keys (B, h w, 128)."""
-        normal = self.normalise(image)
-        pixels = self._encode_image(normal.bfloat16() if self.bfloat16 else normal)
+        pixels = self._encode_image(self.normalise(image))
         pooled = self._encode_keys(pixels, (tokens.shape[2], tokens.shape[3]))
         keys = self._keys(pooled, tokens)
-        # takes over the memory of ``pixels``; the attention is exact in any case
-        return self._encode_queries(pixels, size).to(tokens), keys
+        return self._encode_queries(pixels, size), keys  # takes over the memory of ``pixels``
 
     def _encode_image(self, image: Tensor) -> Rows:
-        rows = Rows.of(image).encode(self.image_encoder)
+        rows = Rows.of(image.to(self.precision)).encode(self.image_encoder)
         rows.rotate(*self.rope.tables(rows.size))
         return rows
 
@@ -230,16 +232,15 @@ class AnyUp(Upsampler):
         self, queries: Tensor, keys: Tensor, size: tuple[int, int], grid: tuple[int, int]
     ) -> LocalOperator:
         cells = _cells(size, grid).to(queries.device)
-        weights = queries.new_empty(len(queries), *cells.shape)
+        weights = keys.new_empty(len(queries), *cells.shape)
         shut = [
-            torch.zeros_like(axis.allowed, dtype=queries.dtype).masked_fill_(
-                ~axis.allowed, -math.inf
-            )
+            torch.zeros_like(axis.allowed, dtype=keys.dtype).masked_fill_(~axis.allowed, -math.inf)
             for axis in (cells.rows, cells.columns)
         ]
         elements = budgets.ANYUP_LOGITS.on(queries)
         for part in cells.chunks(elements // (len(queries) * HEADS)):
-            query = self.cross_decode.cross_attn.query(queries[:, cells.pixels[part].clamp_min(0)])
+            query = queries[:, cells.pixels[part].clamp_min(0)].float()
+            query = self.cross_decode.cross_attn.query(query)
             query = query.unflatten(3, (HEADS, -1)).transpose(2, 3)  # (B, g, heads, M, 32)
             key = keys[:, cells.tokens[part]].unflatten(3, (HEADS, -1)).permute(0, 1, 3, 4, 2)
             blocked = cells.combine(torch.add, shut[0], shut[1], cells=part)[:, None]

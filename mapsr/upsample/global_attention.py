@@ -76,12 +76,13 @@ class GlobalOperator(OneMatrix):
         are summed over a set before values are carried. Pixels of no set cost nothing.
         """
         pooled = values.new_zeros(len(values), count, values.shape[2], dtype=torch.float64)
+        plane = self.size[0] * self.size[1]
         for image, label in enumerate(labels.flatten(1)):
             ordered, order = label.sort(stable=True)
             first = int(torch.searchsorted(ordered, 0))
             for some in order[first:].split(self._step):
                 names, local = label[some].unique_consecutive(return_inverse=True)
-                rows = self._weights(image, some)  # (n, h w)
+                rows = self._weights(image, some % plane)  # (n, h w)
                 if weights is not None:
                     rows *= weights[image].flatten()[some, None]
                 sums = rows.new_zeros(len(names), rows.shape[1]).index_add_(0, local, rows)

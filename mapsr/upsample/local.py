@@ -107,28 +107,29 @@ class LocalOperator(OneMatrix):
         pooled = []
         for image, some in enumerate(values):
             scale = None if weights is None else weights[image].abs().amax().clamp_min(_TINY)
-            plane = None if weights is None else (weights[image] / scale).flatten()
-            sums = self._sums_of_sets(image, labels[image].flatten(), count, plane)
+            plane = None if weights is None else (weights[image] / scale).flatten(-2)
+            sums = self._sums_of_sets(image, labels[image].flatten(-2), count, plane)
             pooled.append((sums @ some) if scale is None else (sums @ some) * scale)
         return torch.stack(pooled)
 
     def _sums_of_sets(
         self, image: int, labels: Tensor, count: int, weights: Tensor | None
     ) -> Tensor:
-        """S diag(weights) A of an image, (count, h w); weights of at most one."""
+        """S diag(weights) A of an image, (count, h w); labels and weights (..., H W) up to one."""
         tokens = self.grid[0] * self.grid[1]
         # a row more takes pixels of no set
         steps = torch.zeros((count + 1) * tokens, dtype=torch.int64, device=labels.device)
         elements = budgets.SPREAD.on(self.weights)
         for part in self.cells.chunks(elements):
             pixels = self.cells.pixels[part]  # (g, M)
-            label = torch.where(pixels < 0, -1, labels[pixels.clamp_min(0)])
-            label = torch.where(label < 0, count, label)
-            place = label[:, :, None] * tokens + self.cells.tokens[part][:, None]  # (g, M, K)
+            label = torch.where(pixels < 0, -1, labels[..., pixels.clamp_min(0)])
+            label = torch.where(label < 0, count, label)  # (..., g, M)
+            place = label[..., None] * tokens + self.cells.tokens[part][:, None]  # (..., g, M, K)
             share = self.weights[image, part].double()
             if weights is not None:
-                share = share * weights[pixels.clamp_min(0), None]
-            steps.scatter_add_(0, place.flatten(), (share * _STEPS).round_().long().flatten())
+                share = share * weights[..., pixels.clamp_min(0), None]
+            whole = (share * _STEPS).round_().long().expand(place.shape)
+            steps.scatter_add_(0, place.flatten(), whole.flatten())
         return (steps[: count * tokens].view(count, tokens).double() / _STEPS).to(self.weights)
 
     def rows(self, pixels: Tensor) -> Tensor:
@@ -148,10 +149,15 @@ class LocalOperator(OneMatrix):
     ) -> tuple[Tensor, Tensor]:
         """The sets in each cell, (B, g, L), -1 where there is none; their rows, (B, g, L, K)."""
         pixels = self.cells.pixels[part]  # (g, M)
-        label = torch.where(pixels < 0, -1, labels.flatten(1)[:, pixels])  # (B, g, M)
-        names, indicator = _local_sets(label, self.weights.dtype)
+        labels = labels.reshape(len(labels), -1, self.size[0] * self.size[1])
+        label = torch.where(pixels < 0, -1, labels[:, :, pixels])  # (B, S, g, M)
+        label = label.transpose(1, 2).flatten(2)
+        names, indicator = _local_sets(label, self.weights.dtype)  # (B, g, S M, L)
         if weights is not None:
-            indicator *= weights.flatten(1)[:, pixels, None]
+            own = weights.reshape(labels.shape)[:, :, pixels]
+            indicator *= own.transpose(1, 2).flatten(2)[..., None]
+        if labels.shape[1] > 1:
+            indicator = indicator.unflatten(2, (labels.shape[1], -1)).sum(2)
         return names, indicator.transpose(2, 3) @ self.weights[:, part]
 
     def _squares(self, tokens: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ Source: Chambon et al., NAF: Zero-Shot Feature Upsampling via Neighborhood Atten
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -51,6 +51,8 @@ class NafSettings:
     """Path of the weight file, always needed: naf_release.pth of the publisher's release, or
     weights of your own training in the same layout. The publisher gives no hash, so nothing is
     downloaded."""
+
+    coarsens: ClassVar[bool] = True
 
     def build(self, weights_folder: str | None = None) -> "Naf":
         """Build the upsampler with its weights; the folder of weights is not looked into.

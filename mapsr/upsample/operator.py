@@ -59,9 +59,10 @@ class PixelOperator(Protocol):
 
         Args:
             values: (B, h w, C) of tokens.
-            labels: (B, H, W) int64 set of each pixel, 0 .. count - 1; negative: none.
+            labels: (B, H, W) int64 set of each pixel, 0 .. count - 1; negative: none. With (B, S,
+                H, W), a pixel counts in S sets, more than once where one is named again.
             count: how many sets there are.
-            weights: (B, H, W) weight of each pixel; None: one.
+            weights: weight of each pixel in each of its sets, as ``labels``; None: one.
 
         Returns:
             (B, count, C).

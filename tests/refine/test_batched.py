@@ -103,6 +103,14 @@ def test_sums_over_superpixels_are_the_same_at_once(chunk, monkeypatch):
     operator = random_operator(80, PADDED, (11, 15), batch=2)
     tokens, weights = normal(81, 2, 165, 6), 50 * uniform(82, 2, *PADDED)
     labels = (uniform(83, 2, *PADDED) * 30).long() - 3
+    twice = torch.stack([labels, labels.roll(5, 2)], dim=1)  # each pixel in two sets
+    both = torch.stack([weights, weights.flip(1)], dim=1)
+    torch.testing.assert_close(
+        operator.pool_at_once(tokens, twice, 27, both),
+        operator.pool(tokens, twice, 27, both),
+        rtol=1e-5,
+        atol=1e-4,
+    )
     for some in (None, weights):
         ours = operator.pool_at_once(tokens, labels, 27, some)
         torch.testing.assert_close(
