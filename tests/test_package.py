@@ -51,7 +51,7 @@ ROOMS = {
     },
     "benchmarks": {
         *("legends", "geo", "data", "features", "upsample", "prompts", "refine", "methods"),
-        *("mapping", "tracking", "labelling", "rounds"),
+        *("mapping", "tracking", "labelling", "rounds", "doctor"),
     },
     "cli": {
         *("data", "measure", "labelling", "report", "tracking", "experiment", "tables", "region"),
@@ -61,8 +61,19 @@ ROOMS = {
 }
 # beside the rooms, open to all of them
 OPEN = {
-    *("changes", "contents", "errors", "files", "findings", "folders", "guard", "locks", "paths"),
-    "reference",
+    *(
+        "budgets",
+        "changes",
+        "contents",
+        "errors",
+        "files",
+        "findings",
+        "folders",
+        "guard",
+        "locks",
+        "paths",
+    ),
+    *("reference", "sums"),
     *(
         "checkpoints",
         "plugins",

@@ -94,19 +94,34 @@ def _disk(sizes: Sequence[tuple[int, int]], settings: MapSettings) -> Finding:
     area = sum(height * width for height, width in sizes)
     classes = len(load_legend(settings.legend.target))
     floats = settings.confidence + settings.product_error + classes * settings.scores
-    need = area * (_LABEL_BYTES + _FLOAT_BYTES * floats)
+    need = disk_bytes(area, floats)
     text = f"about {volume(need)} beside the map while it is made, for {pixels(area)}"
     return Finding("disk", text)
+
+
+def disk_bytes(area: int, floats: int = 0) -> int:
+    """Disk that a map of so many pixels needs while it is made.
+
+    Args:
+        area: pixels.
+        floats: bands of floats that are written beside the labels.
+    """
+    return area * (_LABEL_BYTES + _FLOAT_BYTES * floats)
+
+
+def unit_bytes(size: tuple[int, int], windows: WindowSettings, classes: int) -> int:
+    """Memory for the sums of a unit's scores: a unit of a map of (H, W) sees at most so much."""
+    reach = windows.unit + windows.chip
+    return 4 * min(size[0], reach) * min(size[1], reach) * classes
 
 
 def _memory(
     sizes: Sequence[tuple[int, int]], settings: MapSettings, cost: Cost | None, blocks_mib: int
 ) -> Finding:
-    windows, batch = settings.windows, settings.compute.batch
+    windows, batch = settings.windows, settings.compute.batch or 1
     workers = settings.engine.parallel(settings.compute.find()).workers
-    reach = windows.unit + windows.chip
-    area = max(min(height, reach) * min(width, reach) for height, width in sizes)
-    sums = 4 * area * len(load_legend(settings.legend.target))
+    classes = len(load_legend(settings.legend.target))
+    sums = max(unit_bytes(size, windows, classes) for size in sizes)
     fixed = sums + blocks_mib * _MIB
     rest = f"{volume(sums)} for the sums of a unit, {blocks_mib} MiB for blocks of files"
     if cost is None or cost.memory_mib is None or cost.program_mib is None:

@@ -42,7 +42,7 @@ class RaySettings:
         if self.workers is not None:
             require_range(self.workers, "engine.workers", low=1)
 
-    def open(self, build: Build, device: torch.device, batch: int) -> "RayEngine":
+    def open(self, build: Build, device: torch.device, batch: int | None) -> "RayEngine":
         """Connect to the cluster; each actor builds the method for itself.
 
         Raises:
@@ -74,13 +74,13 @@ class RayEngine:
     Args:
         build: of the method; the weights must be found on every node.
         settings: of the cluster.
-        batch: chips scored at once.
+        batch: chips scored at once; None: one on a CPU, on a GPU what its memory takes.
 
     Raises:
         ConfigError: Ray is not installed, or there is no cluster at the address.
     """
 
-    def __init__(self, build: Build, settings: RaySettings, batch: int = 1) -> None:
+    def __init__(self, build: Build, settings: RaySettings, batch: int | None = 1) -> None:
         self._ray = _connected(settings.address)
         self._settings = settings
         self._batch = batch

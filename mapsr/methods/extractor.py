@@ -1,13 +1,15 @@
 """From chips to pixel features: pad, encode, upsample, remember."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._dynamo.exc import TorchDynamoException
 
 from mapsr.data import Chip
+from mapsr.errors import ConfigError
 from mapsr.features import Encoder
 from mapsr.features.cached import CachedEncoder
 from mapsr.features.half import halve
@@ -113,15 +115,39 @@ def build_extractor(parts: MethodParts, runtime: Runtime) -> FeatureExtractor:
     cache = runtime.cache.open()
     if pace.encoder == torch.bfloat16:
         encoder = halve(encoder)
+    cached = None if cache is None else CachedEncoder(encoder, values_of(backbone), cache)
+    if runtime.compiled:
+        encoder.encode = compiled(encoder.encode)  # type: ignore[method-assign]
     return FeatureExtractor(
         encoder,
         upsampler.build(runtime.weights_folder),
         runtime.device,
         runtime.memory_mib,
         runtime.watch,
-        None if cache is None else CachedEncoder(encoder, values_of(backbone), cache),
+        cached,
         pace,
     )
+
+
+def compiled(encode: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Let torch compile an encoder at its first image of each size.
+
+    Raises:
+        ConfigError: when it is called: torch can't compile here.
+    """
+    fast = torch.compile(encode, dynamic=False)
+
+    def called(image: Tensor) -> Tensor:
+        try:
+            return fast(image)
+        except TorchDynamoException as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ConfigError(
+                f"compute.compile=true, but torch can't compile the encoder here ({reason}): leave "
+                "it off, or install a C++ compiler that torch supports."
+            ) from error
+
+    return called
 
 
 def batches(chips: Iterable[Chip], most: int) -> Iterator[list[Chip]]:

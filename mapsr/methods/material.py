@@ -54,7 +54,7 @@ class ChipMaterial:
         self._soft = soft
         self._extractor = extractor
         self._chips = chips
-        self._batch = runtime.batch
+        self._batch = runtime.batch or 1
         self._progress = progress
         self._recut = recut
 

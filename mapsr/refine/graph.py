@@ -8,12 +8,8 @@ from numpy.typing import NDArray
 from scipy import sparse
 from torch import Tensor
 
+from mapsr import budgets
 from mapsr.refine.blocks import largest, symmetric_rows
-
-# Nodes whose candidates are compared at once.
-_BLOCK = 1024
-# Rows weighed at once: with 5000 columns, distances and weights stay in a core's cache.
-_ROWS = 32
 
 
 @dataclass(frozen=True)
@@ -107,20 +103,21 @@ def _exact(
     def compare(rows: slice, columns: slice) -> Tensor:
         rank = features[rows] @ features[columns].T
         if joint:
-            for some, x in zip(rank.split(_ROWS), places[rows].split(_ROWS), strict=True):
-                kernel.weigh_(some, _squares(x[:, None], places[columns]))
+            step = budgets.WEIGHED_ROWS.on(rank)
+            for some, x in zip(rank.split(step), places[rows].split(step), strict=True):
+                kernel.weigh_(some, squares(x[:, None], places[columns]))
         return rank
 
     for block, rank in symmetric_rows(compare, count, features):
         values[block], chosen[block] = largest(rank, k)
         if not joint:
-            away = _squares(places[block, None], places[chosen[block]])
+            away = squares(places[block, None], places[chosen[block]])
             kernel.weigh_(values[block], away)
     return chosen, values
 
 
-def _squares(x: Tensor, y: Tensor) -> Tensor:
-    """Squared distances of places (..., 2), shaped as they broadcast."""
+def squares(x: Tensor, y: Tensor) -> Tensor:
+    """Return squared distances of places (..., 2), shaped as they broadcast."""
     down, across = x[..., 0] - y[..., 0], x[..., 1] - y[..., 1]
     return down.square_().addcmul_(across, across)
 
@@ -145,12 +142,10 @@ def _approximate(
     found = torch.from_numpy(index.neighbor_graph[0]).long().to(features.device)
     itself = torch.arange(len(features), device=features.device)[:, None]
     found = torch.where(found < 0, itself, found)  # fewer found than asked for
-    values = []
-    for z, x, some in zip(
-        features.split(_BLOCK), places.split(_BLOCK), found.split(_BLOCK), strict=True
-    ):
+    values, step = [], budgets.CANDIDATES.on(features)
+    for z, x, some in zip(features.split(step), places.split(step), found.split(step), strict=True):
         similarity = (features[some] @ z[..., None])[..., 0]  # (block, wanted)
-        values.append(kernel.weigh_(similarity, _squares(x[:, None], places[some])))
+        values.append(kernel.weigh_(similarity, squares(x[:, None], places[some])))
     weights = torch.cat(values)
     if not joint:
         return found, weights

@@ -46,7 +46,7 @@ def superpixels(
     if not inside.all():
         lab[~inside] = lab[inside].mean(axis=0)  # nodata is not an edge
     spread = float(lab.max() - lab.min()) or 1.0
-    wanted = max(1, round(segments * height * width / PAPER_CHIP_PX**2))
+    wanted = wanted_segments(height, width, segments)
     cut: NDArray[np.int64] = slic(
         lab,
         n_segments=wanted,
@@ -60,3 +60,8 @@ def superpixels(
     there = np.bincount(cut[inside]) > 0
     labels[inside] = (np.cumsum(there) - 1)[cut[inside]]
     return torch.from_numpy(labels), int(there.sum())
+
+
+def wanted_segments(height: int, width: int, segments: int) -> int:
+    """Superpixels of an image, from those of a chip of 448 x 448 px."""
+    return max(1, round(segments * height * width / PAPER_CHIP_PX**2))
