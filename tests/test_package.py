@@ -47,7 +47,8 @@ ROOMS = {
         "region",
     },
     "doctor": {
-        *("legends", "geo", "data", "upsample", "methods", "mapping", "tracking", "region"),
+        *("legends", "geo", "data", "upsample", "methods", "mapping", "measure", "tracking"),
+        "region",
     },
     "benchmarks": {
         *("legends", "geo", "data", "features", "upsample", "prompts", "refine", "methods"),
@@ -55,25 +56,14 @@ ROOMS = {
     },
     "cli": {
         *("data", "measure", "labelling", "report", "tracking", "experiment", "tables", "region"),
-        *("rounds", "doctor", "benchmarks", "pages"),
+        *("rounds", "doctor", "benchmarks", "pages", "geo"),
     },
     "api": {"geo", "methods", "experiment", "region", "tracking", "cli"},
 }
 # beside the rooms, open to all of them
 OPEN = {
-    *(
-        "budgets",
-        "changes",
-        "contents",
-        "errors",
-        "files",
-        "findings",
-        "folders",
-        "guard",
-        "locks",
-        "paths",
-    ),
-    *("reference", "sums"),
+    *("budgets", "changes", "contents", "errors", "extras", "files", "findings", "folders"),
+    *("guard", "locks", "paths", "reference", "sums"),
     *(
         "checkpoints",
         "plugins",
@@ -97,7 +87,10 @@ FOREIGN = {
     "shapely": {"geo"},
 }
 # modules of the command line that all commands may use
-SHARED = {"advice", "compose", "console", "keys", "repeat", "sweep", "tables", "words"}
+SHARED = {
+    *("advice", "compose", "console", "examining", "inputs", "keys", "repeat", "sweep", "tables"),
+    "words",
+}
 
 
 def relative(path: Path) -> str:

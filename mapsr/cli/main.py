@@ -23,6 +23,7 @@ from mapsr.cli import (
     label,
     map,
     page,
+    preview,
     run,
     runs,
     sample,
@@ -43,7 +44,7 @@ _SENTENCES = (MapsrError, OSError, *_LIMITS)
 """Errors that are told in a sentence; others are faults of mapsr itself."""
 # modules with add_parser(); none of them imports torch before its command runs
 _COMMANDS = (
-    *(run, runs, map, page, label, areas, score, sample, change, compare, sieve, vectors),
+    *(run, runs, map, preview, page, label, areas, score, sample, change, compare, sieve, vectors),
     *(table, bench, data, weights, cache, doctor, help),
 )
 

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from mapsr.errors import ConfigError, MapsrError, require_range
+from mapsr.extras import require_extra
 from mapsr.mapping.actors import ActorPool
 from mapsr.mapping.engines import Build, Outcome, Parallel, UnitTask, Work, outcome_of
 from mapsr.mapping.head import HINT, require_head, require_listening
@@ -147,13 +148,10 @@ class RayWork:
 
 def _connected(address: str) -> Any:  # noqa: ANN401
     """Ray, connected to a cluster."""
-    try:
-        import ray
-        import ray.exceptions
-    except ImportError as error:
-        raise ConfigError(
-            "engine=ray needs Ray, which is not installed: pip install 'mapsr[ray]'."
-        ) from error
+    require_extra("ray", "engine=ray", "engine=local")
+    import ray
+    import ray.exceptions
+
     if not ray.is_initialized():
         logger.warning("connecting to the Ray cluster at engine.address=%s", address)
         require_listening(address)

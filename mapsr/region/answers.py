@@ -25,6 +25,7 @@ from mapsr.methods import FittedMethod
 from mapsr.methods.speed import pace_of
 from mapsr.progress import Progress
 from mapsr.region.derived import derive, is_whole, require_derived
+from mapsr.region.predicted import compared, kept_estimate
 from mapsr.region.settings import MapSettings
 from mapsr.settings import plain
 from mapsr.tracking.record import Stopwatch, peak_memory_mib, versions
@@ -78,6 +79,7 @@ class Making:
         log: file of the messages.
         command: as it was given.
         progress: shows the work.
+        fresh: the method was fitted now, or is given.
     """
 
     settings: MapSettings
@@ -87,6 +89,7 @@ class Making:
     log: Path
     command: str
     progress: Progress
+    fresh: bool = True
 
     def crosswalk(self) -> Crosswalk | None:
         """From the product of the fit to the classes of the map; None where it is not known."""
@@ -192,6 +195,11 @@ def _made(report: Report, making: Making) -> Record:
         "started": making.watch.started.isoformat(timespec="seconds"),
         "seconds": {stage: round(s, 3) for stage, s in making.watch.seconds.items()},
         "resumed_units": report.resumed,
+        "predicted": compared(
+            kept_estimate(making.settings),
+            making.watch.seconds,
+            whole=making.fresh and report.fresh and not report.resumed,
+        ),
         "log": str(making.log),
         "peak_memory_mib": peak_memory_mib(),
         "versions": versions(),

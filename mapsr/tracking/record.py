@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -121,9 +121,12 @@ def collect_record(
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of mapsr, Python and the packages that can change a result."""
+    """Return the versions of mapsr, Python and the packages here that can change a result."""
     found = {"mapsr": mapsr.__version__, "python": platform.python_version()}
-    return found | {name: metadata.version(name) for name in PACKAGES}
+    for name in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):  # of an extra, which was not needed
+            found[name] = metadata.version(name)
+    return found
 
 
 def git_state(root: Path | None = None) -> dict[str, object] | None:
