@@ -61,7 +61,8 @@ ROOMS = {
 }
 # beside the rooms, open to all of them
 OPEN = {
-    *("changes", "contents", "errors", "files", "findings", "folders", "guard", "locks", "paths"),
+    *("changes", "contents", "downloads", "errors", "files", "findings", "folders", "guard"),
+    *("locks", "paths"),
     "reference",
     *(
         "checkpoints",
@@ -70,6 +71,7 @@ OPEN = {
         "published",
         "quoting",
         "quiet",
+        "seeds",
         "settings",
         "strict_yaml",
         "trust",

@@ -17,12 +17,14 @@ class Encoder(nn.Module, ABC):
         dim: length D of a token.
         bands: how many leading bands of the image the encoder needs.
         weights: name and SHA-256 of the weights, None for an encoder without weights.
+        libraries: packages on whose versions the last bit of a token depends.
     """
 
     stride: int
     dim: int
     bands: int
     weights: dict[str, str] | None = None
+    libraries: tuple[str, ...] = ("torch", "timm")
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> Tensor:
