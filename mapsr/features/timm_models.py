@@ -12,7 +12,7 @@ from torch import Tensor
 from mapsr.errors import ConfigError, near_match
 from mapsr.seeds import seeded
 
-_ANY_SIZE: tuple[dict[str, bool], ...] = (
+_ANY_SIZE: tuple[dict[str, Any], ...] = (
     {"dynamic_img_size": True},
     {"strict_img_size": False},
     {},

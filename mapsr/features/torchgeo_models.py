@@ -173,12 +173,13 @@ def _through_blocks(
     norm: nn.Module,
 ) -> Tensor:
     """Carry (B, h w, D) patches through a ViT's blocks, positions resampled to their grid."""
-    from timm.layers import resample_abs_pos_embed
+    from timm.layers.pos_embed import resample_abs_pos_embed
 
     places = resample_abs_pos_embed(net.pos_embed, list(grid), num_prefix_tokens=1)
     first = (net.cls_token + places[:, :1]).expand(len(tokens), -1, -1)
     tokens = torch.cat([first, tokens + places[:, 1:]], dim=1)
     for block in net.blocks[: layer + 1]:
         tokens = block(tokens)
-    patches: Tensor = norm(tokens[:, 1:])
-    return patches.transpose(1, 2).unflatten(2, grid).contiguous()
+    patches = norm(tokens[:, 1:]).transpose(1, 2)  # (B, D, h w)
+    cells: Tensor = patches.unflatten(2, grid).contiguous()
+    return cells

@@ -153,6 +153,6 @@ def _create(model: str) -> Any:  # noqa: ANN401 - timm gives its models no commo
     if not hasattr(vit, "forward_intermediates") or getattr(vit, "pos_embed", None) is None:
         raise ConfigError(
             f"backbone.model '{model}' is not a vision transformer with positions on a grid: "
-            "choose one such as vit_base_patch14_dinov2.lvd142m."
+            "choose one such as vit_base_patch14_dinov2.lvd142m, or backbone=timm for other models."
         )
     return vit

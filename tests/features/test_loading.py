@@ -79,6 +79,18 @@ def test_safetensors_are_read_and_count_by_their_content(tmp_path, trained):
     assert "accept_licence" not in contents_of(settings)
 
 
+def test_weights_that_follow_from_the_model_count_by_their_content(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    settings = TimmSettings(model="convnext_nano.d1h_in1k")
+    file = tmp_path / "convnext_nano.d1h_in1k.safetensors"
+    for content in (b"one", b"two"):
+        file.write_bytes(content)
+        found = contents_of(settings, str(tmp_path))
+        assert found["weights_sha256"] == hashlib.sha256(content).hexdigest()
+    random = TimmSettings(model="convnext_nano.d1h_in1k", pretrained=False)
+    assert "weights_sha256" not in contents_of(random, str(tmp_path))
+
+
 def without(name):
     return lambda state: {k: v for k, v in state.items() if k != name}
 
