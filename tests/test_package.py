@@ -62,8 +62,8 @@ ROOMS = {
 }
 # beside the rooms, open to all of them
 OPEN = {
-    *("budgets", "changes", "contents", "errors", "extras", "files", "findings", "folders"),
-    *("guard", "locks", "paths", "reference", "sums"),
+    *("budgets", "changes", "contents", "downloads", "errors", "extras", "files", "findings"),
+    *("folders", "guard", "locks", "paths", "reference", "sums"),
     *(
         "checkpoints",
         "plugins",
@@ -71,6 +71,7 @@ OPEN = {
         "published",
         "quoting",
         "quiet",
+        "seeds",
         "settings",
         "strict_yaml",
         "trust",

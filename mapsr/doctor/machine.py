@@ -9,7 +9,7 @@ from importlib import metadata
 from mapsr.errors import RasterError, WeightsError
 from mapsr.extras import RESEARCH, absent, is_installed
 from mapsr.findings import Finding
-from mapsr.weights import REGISTRY, locate, verify
+from mapsr.weights import REGISTRY, locate, verify, weights_name
 
 DRIVERS = ("GTiff", "COG")
 
@@ -57,7 +57,7 @@ def needed_weights(part: object) -> str | None:
     checkpoint = getattr(part, "checkpoint", missing)
     if checkpoint is not None or getattr(part, "pretrained", True) is False:
         return None
-    return str(getattr(part, "weights", ""))
+    return weights_name(part) or ""
 
 
 def packages() -> Finding:

@@ -19,7 +19,7 @@ from mapsr.methods import FittedMethod, ImageFacts, Method
 from mapsr.region import MapSettings
 from mapsr.tracking.record import peak_memory_mib
 from mapsr.upsample import PixelFeatures
-from mapsr.weights import REGISTRY, locate
+from mapsr.weights import find_entry, locate
 
 _MIB = 1 << 20
 _WARM_PX = 64
@@ -184,7 +184,7 @@ def require_weights(settings: MapSettings, fitted: FittedMethod | None) -> None:
     parts = fitted.parts if fitted else settings
     names = parts.used if not fitted else [name for name in parts.used if name != "network"]
     for name in filter(None, (needed_weights(getattr(parts, group)) for group in names)):
-        if name in REGISTRY and locate(name, settings.weights_folder) is None:
+        if find_entry(name) and locate(name, settings.weights_folder) is None:
             raise WeightsError(
                 f"`mapsr weights fetch {name}` fetches {name}; without any weights, "
                 "backbone=texture upsampler=bilateral works."

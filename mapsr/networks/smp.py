@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from mapsr.errors import ConfigError, near_match, require_choice
 from mapsr.extras import require_extra
 from mapsr.networks.backbone import load_exactly, repeat_bands
-from mapsr.networks.network import SegmentationNetwork, check_start, seeded
+from mapsr.networks.network import SegmentationNetwork, check_start
+from mapsr.seeds import seeded
 from mapsr.settings import choice
 from mapsr.weights import load_state, resolve
 
