@@ -30,7 +30,7 @@ ROOMS = {
     "measure": {"legends", "geo", "evaluation"},
     "labelling": {"legends", "geo", "mapping", "evaluation"},
     "report": {"legends", "geo", "data", "evaluation"},
-    "tracking": {"data", "evaluation"},
+    "tracking": {"geo", "data", "evaluation"},
     "experiment": {
         *("legends", "geo", "data", "methods", "mapping", "evaluation", "report", "tracking"),
     },
@@ -62,7 +62,7 @@ ROOMS = {
 # beside the rooms, open to all of them
 OPEN = {
     *("changes", "contents", "errors", "files", "findings", "folders", "guard", "locks", "paths"),
-    "reference",
+    *("redaction", "reference", "remote"),
     *(
         "checkpoints",
         "plugins",
@@ -84,6 +84,7 @@ FOREIGN = {
     "rasterio": {"geo", "data", "doctor"},
     "pyogrio": {"geo"},
     "shapely": {"geo"},
+    "pystac": {"geo"},
 }
 # modules of the command line that all commands may use
 SHARED = {"advice", "compose", "console", "keys", "repeat", "sweep", "tables", "words"}

@@ -10,6 +10,8 @@ from mapsr.cli.console import note, say
 from mapsr.doctor.machine import choice_findings, examine, weight_findings
 from mapsr.errors import ConfigError
 from mapsr.findings import Finding
+from mapsr.paths import is_there
+from mapsr.remote import is_remote
 
 if TYPE_CHECKING:
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -93,7 +95,12 @@ def examine_images(words: Sequence[str], *, timing: bool) -> Iterator[Finding]:
     if not any(one.startswith("out=") for one in overrides):
         overrides.append("out=map.tif")  # nothing is written
     settings = compose_map(overrides)
-    images = find_images(settings.image, settings.coarse)
+    images = find_images(
+        settings.image,
+        settings.coarse,
+        image_asset=settings.image_asset,
+        coarse_asset=settings.coarse_asset,
+    )
     fitted = given_method(settings) if settings.fitted else None
     yield from examine_rasters(images, settings, fitted, timing=timing)
 
@@ -114,7 +121,9 @@ def examine_machine() -> Iterator[Finding]:
 def _as_overrides(words: Sequence[str]) -> list[str]:
     """Turn IMAGE and COARSE into image= and coarse=."""
     overrides = [
-        word for word in words if re.match(r"[+~]*[\w./@]+=", word) and not Path(word).exists()
+        word
+        for word in words
+        if re.match(r"[+~]*[\w./@]+=", word) and not is_remote(word) and not is_there(Path(word))
     ]
     paths = [word for word in words if word not in overrides]
     if len(paths) > 2:
