@@ -30,7 +30,7 @@ ROOMS = {
     "measure": {"legends", "geo", "evaluation"},
     "labelling": {"legends", "geo", "mapping", "evaluation"},
     "report": {"legends", "geo", "data", "evaluation"},
-    "tracking": {"data", "evaluation"},
+    "tracking": {"geo", "data", "evaluation"},
     "experiment": {
         *("legends", "geo", "data", "methods", "mapping", "evaluation", "report", "tracking"),
     },
@@ -63,7 +63,7 @@ ROOMS = {
 # beside the rooms, open to all of them
 OPEN = {
     *("budgets", "changes", "contents", "downloads", "errors", "extras", "files", "findings"),
-    *("folders", "guard", "locks", "paths", "reference", "sums"),
+    *("folders", "guard", "locks", "paths", "redaction", "reference", "remote", "sums"),
     *(
         "checkpoints",
         "plugins",
@@ -86,6 +86,7 @@ FOREIGN = {
     "rasterio": {"geo", "data", "doctor"},
     "pyogrio": {"geo"},
     "shapely": {"geo"},
+    "pystac": {"geo"},
 }
 # modules of the command line that all commands may use
 SHARED = {

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from mapsr.findings import duration
 from mapsr.progress import Item
+from mapsr.redaction import redact
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -56,7 +57,7 @@ def plain(text: str) -> str:
 
 def _print(text: str, stream: TextIO) -> None:
     try:
-        print(plain(text), file=stream, flush=True)
+        print(plain(redact(text)), file=stream, flush=True)
     except BrokenPipeError:
         # the interpreter flushes once more at its end, and would complain
         with suppress(OSError, ValueError):

@@ -8,6 +8,8 @@ from pathlib import Path
 from mapsr.cli.console import note, say
 from mapsr.errors import ConfigError
 from mapsr.findings import Finding
+from mapsr.paths import is_there
+from mapsr.remote import is_remote
 
 
 def show(findings: Sequence[Finding], bad: str, good: str) -> int:
@@ -44,7 +46,12 @@ def examine_images(words: Sequence[str], *, timing: bool) -> Iterator[Finding]:
         overrides.append("out=map.tif")  # nothing is written
     settings = compose_map(overrides)
     start = time.perf_counter() - begin  # `mapsr map` imports and composes the same
-    images = find_images(settings.image, settings.coarse)
+    images = find_images(
+        settings.image,
+        settings.coarse,
+        image_asset=settings.image_asset,
+        coarse_asset=settings.coarse_asset,
+    )
     fitted = given_method(settings) if settings.fitted else None
     yield from examine_rasters(images, settings, fitted, timing=timing, start_seconds=start)
 
@@ -56,7 +63,9 @@ def as_overrides(words: Sequence[str]) -> list[str]:
         ConfigError: there are more files.
     """
     overrides = [
-        word for word in words if re.match(r"[+~]*[\w./@]+=", word) and not Path(word).exists()
+        word
+        for word in words
+        if re.match(r"[+~]*[\w./@]+=", word) and not is_remote(word) and not is_there(Path(word))
     ]
     paths = [word for word in words if word not in overrides]
     if len(paths) > 2:

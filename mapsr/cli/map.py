@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from mapsr.cli.console import ConsoleProgress, note, say
 from mapsr.cli.inputs import require_inputs
 from mapsr.cli.tables import show_areas
+from mapsr.redaction import redact_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,7 +61,7 @@ def main(arguments: argparse.Namespace) -> int:
     settings.check_source()
     if arguments.show:
         return _show(settings)
-    command = shlex.join(["mapsr", "map", *arguments.overrides])
+    command = shlex.join(["mapsr", "map", *redact_words(arguments.overrides)])
     region = map_region(settings, ConsoleProgress(), command)
     tell = note if arguments.json else say
     if not settings.fitted:

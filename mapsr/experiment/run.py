@@ -26,6 +26,7 @@ from mapsr.mapping.assembly import output_paths
 from mapsr.methods import FittedMethod, ImageFacts, Method, Runtime, Task, fit
 from mapsr.methods.fitted import FILE
 from mapsr.progress import Progress
+from mapsr.redaction import redact_all
 from mapsr.report.pictures import scene_picture
 from mapsr.report.reliability import reliability_figure
 from mapsr.settings import kind_of, plain
@@ -56,7 +57,7 @@ def run_experiment(settings: RunSettings, progress: Progress) -> tuple[Path, Met
     require_extra("matplotlib", "mapsr run draws figures, which")
     found = settings.data.find()
     fingerprint = settings.fingerprint(found)
-    config = plain(settings)
+    config = redact_all(plain(settings))
     path = settings.path(fingerprint)
     folder = RunFolder.open(path, config, fingerprint, settings.overwrite)
     watch = Stopwatch()

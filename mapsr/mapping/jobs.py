@@ -44,6 +44,7 @@ class MapJob:
         tags: provenance, written into the files.
         overwrite: replace files that are there.
         restart: give up the beginning of another job on the same output.
+        inputs: files whose states ``about`` tells; those of this machine need not be among them.
         beside: ``beside(units)`` writes what else is made of the finished units, before the map is
             there; None: nothing.
     """
@@ -55,6 +56,7 @@ class MapJob:
     tags: Mapping[str, str] = field(default_factory=dict)
     overwrite: bool = False
     restart: bool = False
+    inputs: tuple[Path, ...] = ()
     beside: Callable[[Iterator[UnitResult]], None] | None = None
 
     @property
@@ -95,7 +97,8 @@ class _Open:
     def assemble(self, progress: Progress) -> None:
         job = self.job
         tags = {**job.tags, JOB_TAG: job.hash}
-        if changed := changed_files({**job.about.get(INPUTS, {}), **job.about.get(PRODUCTS, {})}):
+        states = {**job.about.get(INPUTS, {}), **job.about.get(PRODUCTS, {})}
+        if changed := changed_files(states, job.inputs):
             self.work.remove()  # parts of it are of other inputs than the rest
             raise RasterError(
                 f"{', '.join(changed[:3])} changed while {job.out} was made from it, so that the "

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapsr.geo import Window, read_tags
+from mapsr.geo.stac import one_raster
 from mapsr.measure.answer import Record
 from mapsr.measure.labels import Labels, open_labels
 from mapsr.measure.patches import Patches, Read, find_patches, parts_of
@@ -41,10 +42,11 @@ def sieve_map(settings: SieveSettings, progress: Progress) -> Record:
         MapsrError: the map can't be read, or the file not written.
     """
     out = Path(settings.out)
-    require_new(out, [Path(settings.map)], overwrite=settings.overwrite, suffix=".tif")
+    path = one_raster(settings.map, "map")
+    require_new(out, [path], overwrite=settings.overwrite, suffix=".tif")
     unit = MinimumUnit.read(settings.mmu)
-    labels = open_labels([Path(settings.map)], settings.legend)
-    tags = {**read_tags(Path(settings.map)), "MAPSR_MMU": settings.mmu}
+    labels = open_labels([path], settings.legend)
+    tags = {**read_tags(path), "MAPSR_MMU": settings.mmu}
     tags = {key: value for key, value in tags.items() if key.startswith("MAPSR_")}
     return write_sieved(labels, unit, out, tags, progress, overwrite=settings.overwrite)
 

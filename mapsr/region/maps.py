@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mapsr.errors import ConfigError, MapsrError
+from mapsr.geo.addresses import raster_path
+from mapsr.geo.stac import pystac_package
 from mapsr.mapping import (
     Engine,
     MapOptions,
@@ -74,12 +76,20 @@ def map_region(settings: MapSettings, progress: Progress, command: str = "") -> 
         MapsrError: nothing can be mapped, for whatever reason.
     """
     watch = Stopwatch()
-    images = find_images(settings.image, settings.coarse, settings.out)
+    images = find_images(
+        settings.image,
+        settings.coarse,
+        settings.out,
+        image_asset=settings.image_asset,
+        coarse_asset=settings.coarse_asset,
+    )
     if settings.place is not None and not (images.single or settings.mosaic):
         raise ConfigError(
             "window= and aoi= map a part of one raster, but image= may name several: name one, or "
             "set mosaic=true."
         )
+    if settings.stac:
+        pystac_package()  # that it is absent should be known before the work
     outs = out_paths(images, settings)  # a bad one should be known before anything is fitted
     for out in dict.fromkeys(outs.values()):
         require_room(out, settings)
@@ -103,7 +113,8 @@ def map_region(settings: MapSettings, progress: Progress, command: str = "") -> 
                 fitted, live = fit_region(images, settings, path, progress)
                 fresh = live is not None
         as_told = fresh or bool(settings.fitted)
-        making = Making(settings, fitted, path, watch, log, command, progress, as_told)
+        taken = {image.path: image.taken for image in images.every if image.taken}
+        making = Making(settings, fitted, path, watch, log, command, progress, as_told, taken)
         return Region(path, fresh, _map(images, making, live, outs))
 
 
@@ -133,7 +144,8 @@ def _map(
         runtime = settings.runtime()
         engine: Engine = open_engine(fitted, settings.engine, runtime, options.outputs, live)
         reports: list[Report] = map_rasters(fitted, requests, engine, making.progress, options)
-    names = [Path(settings.image)] if settings.mosaic else [image.path for image in good]
+    every = [image.path for image in good]
+    names = [raster_path(settings.image, "image")] if settings.mosaic else every
     done = [
         _finished(name, report, request, making)
         for name, report, request in zip(names, reports, requests, strict=True)
