@@ -86,7 +86,20 @@ FOREIGN = {
     "shapely": {"geo"},
 }
 # modules of the command line that all commands may use
-SHARED = {"advice", "compose", "console", "keys", "repeat", "sweep", "tables", "words"}
+SHARED = {
+    *(
+        "advice",
+        "candidates",
+        "compose",
+        "console",
+        "keys",
+        "outline",
+        "parsers",
+        "repeat",
+        "sweep",
+    ),
+    *("tables", "words"),
+}
 
 
 def relative(path: Path) -> str:
