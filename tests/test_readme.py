@@ -16,7 +16,8 @@ START = ("README.md", "docs/quickstart.md")
 COUNTY = ("README.md", "docs/county.md")
 RESEARCH = ("README.md", "docs/quickstart.md", "docs/research.md")
 SMALL = ["logger=none"]
-DRAWN = ["data.height=200", "data.width=232", "data.fit_scenes=1", "data.score_scenes=1"]
+DRAWN = ["data.height=160", "data.width=176", "data.fit_scenes=1", "data.score_scenes=1"]
+QUICK = ["prompts.pixels=4000", "prompts.epochs=2"]
 
 
 def commands(pages: tuple[str, ...], *start: str) -> list[list[str]]:
@@ -86,13 +87,15 @@ def test_drawn_scenes_are_run_shown_compared_and_repeated(
     monkeypatch.chdir(tmp_path)
     first, *others = commands(RESEARCH, "run")
     first = next(words for words in (first, *others) if "output=outputs/first" in words)
-    assert main([*first, *DRAWN, *SMALL]) == 0
+    assert main([*first, *DRAWN, *QUICK, *SMALL]) == 0
     (page,) = commands(START, "page")
     assert main(page) == 0 and (tmp_path / "outputs/first/page.html").is_file()
     for number, words in enumerate(others):
         if words == first or any(word.startswith(("data=", "experiment=")) for word in words):
             continue  # above
-        drawn = [] if any(word.startswith("config=") for word in words) else [*DRAWN, *SMALL]
+        repeated = any(word.startswith("config=") for word in words)
+        drawn = [] if repeated else [*DRAWN, *SMALL]
+        drawn += [] if repeated or any(word.startswith("method=") for word in words) else QUICK
         apart = "-m" in words or any(word.startswith("output=") for word in words)
         assert main([*words, *drawn, *([] if apart else [f"output=run{number}"])]) == 0, words
     assert (tmp_path / "outputs/second/metrics.json").is_file()  # by config=

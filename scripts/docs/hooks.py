@@ -16,7 +16,7 @@ ROOT = HERE.parents[1]
 sys.path[:0] = [str(ROOT), str(HERE)]
 
 from equations import as_mathml  # noqa: E402 - found by the line above
-from pages import commands_page, groups_page, keys_page, notebook_page, rooms_page  # noqa: E402
+from pages import commands_page, groups_page, keys_page, notebook_page, room_pages  # noqa: E402
 
 NOTEBOOK = "notebooks/county.ipynb"
 
@@ -39,15 +39,18 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
         "reference/commands.md": commands_page(parser()),
         "reference/keys.md": keys_page(commands),
         "reference/groups.md": groups_page(commands),
-        "reference/rooms.md": rooms_page(),
         "notebooks/county.md": notebook_page(Path(config.docs_dir) / NOTEBOOK),
         "changelog.md": (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"),
         "experiments.md": (ROOT / "experiments" / "README.md").read_text(encoding="utf-8"),
     }
+    generated |= {f"reference/{path}": page for path, page in room_pages().items()}
     for path, content in generated.items():
         files.append(File.generated(config, path, content=content))
-    picture = (ROOT / "experiments" / "overview.png").read_bytes()
-    files.append(File.generated(config, "images/overview.png", content=picture))
+    for path, source in {
+        "images/overview.png": ROOT / "experiments" / "overview.png",
+        "assets/site.css": HERE / "site.css",
+    }.items():
+        files.append(File.generated(config, path, content=source.read_bytes()))
     return files
 
 

@@ -86,19 +86,20 @@ def groups_page(commands: dict[str, type]) -> str:
     return "\n".join(lines)
 
 
-def rooms_page() -> str:
-    """Show what each room offers, by what its docstrings say."""
+def room_pages() -> dict[str, str]:
+    """Show what each room offers, by what its docstrings say: path below reference/ -> page."""
     lines = ["# Rooms of the package", ""]
     lines += [
         "The package is rooms, each of which uses those before it alone. What a room offers is"
     ]
     lines += ["imported from it: `from mapsr.legends import load_legend`.", ""]
+    rows = [(f"[mapsr.{room}](rooms/{room}.md)", purpose) for room, purpose in ROOMS.items()]
+    pages = {"rooms.md": "\n".join([*lines, *_table(("room", "what for"), rows)])}
     for room, purpose in ROOMS.items():
         offered = OFFERED.get(room) or importlib.import_module(f"mapsr.{room}").__all__
-        lines += [f"## mapsr.{room}", "", purpose, ""]
-        for name in offered:
-            lines += [f"::: mapsr.{room}.{name}", "    options:", "      heading_level: 3", ""]
-    return "\n".join(lines)
+        shown = [f"::: mapsr.{room}.{name}\n" for name in offered]
+        pages[f"rooms/{room}.md"] = "\n".join([f"# mapsr.{room}\n\n{purpose}\n", *shown])
+    return pages
 
 
 def notebook_page(path: Path) -> str:
