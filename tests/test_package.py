@@ -90,8 +90,8 @@ FOREIGN = {
 }
 # modules of the command line that all commands may use
 SHARED = {
-    *("advice", "compose", "console", "examining", "inputs", "keys", "repeat", "sweep", "tables"),
-    "words",
+    *("advice", "candidates", "compose", "console", "examining", "inputs", "keys", "outline"),
+    *("parsers", "repeat", "sweep", "tables", "words"),
 }
 
 

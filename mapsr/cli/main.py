@@ -17,6 +17,7 @@ from mapsr.cli import (
     cache,
     change,
     compare,
+    completion,
     data,
     doctor,
     help,
@@ -46,7 +47,7 @@ _SENTENCES = (MapsrError, OSError, *_LIMITS)
 # modules with add_parser(); none of them imports torch before its command runs
 _COMMANDS = (
     *(run, runs, map, preview, page, label, areas, score, sample, change, compare, sieve, vectors),
-    *(table, bench, data, weights, cache, doctor, help),
+    *(table, bench, data, weights, cache, doctor, help, completion),
 )
 
 
