@@ -16,9 +16,9 @@ def multiplies_bfloat16(device: torch.device) -> bool:
     A torch that does not tell what the processor has counts as one without.
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     tell = getattr(torch.cpu, "get_capabilities", dict)  # not in every torch
-    found = tell()
+    found: dict[str, bool] = tell()
     return device.type == "cpu" and any(found.get(name, False) for name in _ABLE)
 
 

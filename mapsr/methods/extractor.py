@@ -74,7 +74,8 @@ class FeatureExtractor:
         grid = (tokens.shape[2], tokens.shape[3])  # at least a pixel a token
         small = (max(size[0] // guide, grid[0]), max(size[1] // guide, grid[1]))
         if small == size:
-            return self.upsampler(image, tokens)
+            operator: PixelOperator = self.upsampler(image, tokens)
+            return operator
         return EnlargedOperator(self.upsampler(F.adaptive_avg_pool2d(image, small), tokens), size)
 
     @property
@@ -117,7 +118,7 @@ def build_extractor(parts: MethodParts, runtime: Runtime) -> FeatureExtractor:
         encoder = halve(encoder)
     cached = None if cache is None else CachedEncoder(encoder, values_of(backbone), cache)
     if runtime.compiled:
-        encoder.encode = compiled(encoder.encode)  # type: ignore[method-assign]
+        encoder.encode = compiled(encoder.encode)  # type: ignore[assignment,method-assign]
     return FeatureExtractor(
         encoder,
         upsampler.build(runtime.weights_folder),
