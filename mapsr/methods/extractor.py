@@ -71,9 +71,9 @@ class FeatureExtractor:
         size, guide = (image.shape[2], image.shape[3]), self.pace.guide
         grid = (tokens.shape[2], tokens.shape[3])  # at least a pixel a token
         small = (max(size[0] // guide, grid[0]), max(size[1] // guide, grid[1]))
-        if small == size:
-            return self.upsampler(image, tokens)
-        return EnlargedOperator(self.upsampler(F.adaptive_avg_pool2d(image, small), tokens), size)
+        seen = image if small == size else F.adaptive_avg_pool2d(image, small)
+        operator: PixelOperator = self.upsampler(seen, tokens)
+        return operator if small == size else EnlargedOperator(operator, size)
 
     @property
     def weights(self) -> dict[str, dict[str, str] | None]:
