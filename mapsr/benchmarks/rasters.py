@@ -14,8 +14,9 @@ from mapsr.geo.projections import epsg
 from mapsr.legends import load_legend
 from mapsr.mapping import MapJob, MapPlan, Output, Raster, Score
 from mapsr.methods import FeatureExtractor, MapSR, MethodParts
+from mapsr.methods.extractor import compiled
 from mapsr.methods.mapsr import MapSRSettings
-from mapsr.methods.speed import EXACT, Pace, SpeedSettings, pace_of
+from mapsr.methods.speed import EXACT, ExactSettings, Pace, SpeedSettings, pace_of
 from mapsr.progress import Watch, unwatched
 from mapsr.prompts import ClassPrompts, CoarsePromptSettings
 from mapsr.refine import RefineSettings
@@ -54,13 +55,24 @@ def weight_free(device: torch.device) -> Score:
     return _method(TextureSettings().build(), BilateralSettings().build(None), device).score
 
 
-def paper_sized(watch: Watch, memory_mib: int = 0, speed: SpeedSettings | None = None) -> MapSR:
+def paper_sized(
+    watch: Watch,
+    memory_mib: int = 0,
+    speed: SpeedSettings | None = None,
+    *,
+    device: torch.device | None = None,
+    refine: RefineSettings | None = None,
+    compile_encoder: bool = False,
+) -> MapSR:
     """ViT-B/14 and AnyUp with random weights, which take the same time.
 
     Args:
         watch: times "encode" and "upsample", and in it "networks": the upsampler's own.
         memory_mib: for features that are needed again.
         speed: how fast it is; None: exact.
+        device: where it computes; None: the CPU.
+        refine: how scores are refined before ``speed`` eases that; None: as in the paper.
+        compile_encoder: let torch compile the encoder.
     """
     torch.manual_seed(20)
     upsampler = AnyUp()
@@ -71,16 +83,17 @@ def paper_sized(watch: Watch, memory_mib: int = 0, speed: SpeedSettings | None =
             return networks(*arguments)  # type: ignore[arg-type]
 
     upsampler.networks = timed  # type: ignore[assignment,method-assign]
-    settings, device = ViTSettings(ENCODER), torch.device("cpu")
+    settings, device = ViTSettings(ENCODER), device or torch.device("cpu")
+    speed, refine = speed or ExactSettings(), refine or RefineSettings()
     encoder: Encoder = ViT(settings)
-    if speed is None:
-        return _method(encoder, upsampler, device, watch, memory_mib)
     parts = MethodParts(
         method=MapSRSettings(), backbone=settings, upsampler=AnyUpSettings(), speed=speed
     )
     pace = pace_of(parts, device)
     encoder = halve(encoder) if pace.encoder == torch.bfloat16 else encoder
-    refine = speed.eased(RefineSettings())
+    if compile_encoder:
+        encoder.encode = compiled(encoder.encode)  # type: ignore[assignment,method-assign]
+    refine = speed.eased(refine)
     return _method(encoder, upsampler, device, watch, memory_mib, pace, refine)
 
 

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+from pathlib import Path
 
 from mapsr.cli.console import ConsoleProgress, say
 
@@ -72,6 +73,73 @@ def _add_fits(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "burning vectors takes, and the vote of one patch. Takes a few minutes on two cores.",
     )
     label.set_defaults(run=bench_label)
+    _add_gpu(names)
+    _add_scale(names)
+    _add_all(names)
+
+
+def _add_gpu(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    gpu = names.add_parser(
+        "gpu",
+        help="a map on a GPU: chips per second, stages, memory, how busy it is",
+        description="Maps a drawn raster on one GPU with ViT-B/14 and AnyUp of random weights and "
+        "the superpixel graph: chips and megapixels per second from file to file, seconds a chip "
+        "of each stage, peak memory, and the share of the time that the GPU is busy (needs "
+        "nvidia-ml-py). With --device cpu two chips in the same way on the CPU, which takes about "
+        "a minute.",
+    )
+    gpu.add_argument("--device", default="cuda", choices=("cuda", "cpu"), help="where it computes")
+    gpu.add_argument(
+        "--speed", default="exact", choices=("exact", "fast"), help="as speed= of maps"
+    )
+    gpu.add_argument("--compile", action="store_true", help="let torch compile the encoder")
+    gpu.add_argument("--batch", type=_count, help="chips at once; default: what memory takes")
+    gpu.set_defaults(run=bench_gpu)
+
+
+def _add_scale(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    scale = names.add_parser(
+        "scale",
+        help="cost of a county, a state, a country; what limits 1 to 1000 nodes",
+        description="Records work units on one core of this machine, gives the cost of maps at 1 m "
+        "from them, and simulates a Ray cluster with their times: efficiency from 1 to 1000 nodes, "
+        "and what limits it: the head, its small files, the object store, or the store of the "
+        "images. Takes a few minutes on one core.",
+    )
+    scale.add_argument("--actors", type=_count, default=16, help="of a node (16)")
+    scale.add_argument(
+        "--store", type=_rate, default=20480.0, help="MiB/s that the store of images gives (20480)"
+    )
+    scale.add_argument(
+        "--network", type=_rate, default=1192.0, help="MiB/s that reach the head (1192: 10 Gbit/s)"
+    )
+    scale.add_argument("--seed", type=int, default=0, help="of the draw of recorded units")
+    scale.set_defaults(run=bench_scale)
+
+
+def _add_all(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    every = names.add_parser(
+        "all",
+        help="all benchmarks, into one table with machine, versions and ratios",
+        description="Runs all benchmarks one after the other and writes bench.md and bench.json. "
+        "What can't run here, such as that of a GPU where there is none, is named with its reason. "
+        "Takes half an hour to an hour on two cores.",
+    )
+    every.add_argument("--output", default="outputs/bench", help="folder (outputs/bench)")
+    every.add_argument("--only", nargs="+", metavar="NAME", help="some of them, by name")
+    every.set_defaults(run=bench_all)
+
+
+def _count(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise argparse.ArgumentTypeError(f"is {text}, expected a whole number of at least 1")
+    return number
+
+
+def _rate(text: str) -> float:
+    if not 0 < (number := float(text)) < float("inf"):
+        raise argparse.ArgumentTypeError(f"is {text}, expected MiB per second above 0")
+    return number
 
 
 def bench_upsample(arguments: argparse.Namespace) -> int:
@@ -146,4 +214,61 @@ def bench_label(arguments: argparse.Namespace) -> int:
         say(f"{size:>10}  {seconds:6.3f} s a patch, one core")
     say(f"vote of {result.patch_px} px with {result.prompts} prompts: {result.vote_seconds:.3f} s")
     say(json.dumps(result.as_dict()))
+    return 0
+
+
+def bench_gpu(arguments: argparse.Namespace) -> int:
+    """Run the benchmark and print its table and its JSON line."""
+    from mapsr.benchmarks.gpu import GpuChoice
+    from mapsr.benchmarks.gpu import bench_gpu as measure
+
+    choice = GpuChoice(arguments.device, arguments.speed, arguments.compile, arguments.batch)
+    result = measure(choice, ConsoleProgress())
+    busy = "not known" if result.utilisation is None else f"{100 * result.utilisation:.0f} %"
+    for stage, seconds in result.stage_seconds.items():
+        say(f"{stage:>12}  {1000 * seconds:8.1f} ms a chip")
+    say(
+        f"{result.device}: {result.chips_per_second:.2f} chips/s, {result.mpx_per_second:.2f} Mpx/s"
+    )
+    say(f"batch {result.batch}, peak {result.peak_mib:.0f} MiB, busy: {busy}")
+    say(json.dumps(result.as_dict()))
+    return 0
+
+
+def bench_scale(arguments: argparse.Namespace) -> int:
+    """Run the benchmark and print its tables and its JSON line."""
+    from mapsr.benchmarks.scale import Sizes
+    from mapsr.benchmarks.scale import bench_scale as measure
+    from mapsr.benchmarks.scheduler import Cluster
+
+    cluster = Cluster(arguments.actors, arguments.store, arguments.network)
+    result = measure(Sizes(), ConsoleProgress(), cluster, arguments.seed)
+    methods = list(result.core_seconds_per_mpx)
+    say(f"{'at 1 m':>8}  {'km2':>9}  core hours: {', '.join(methods)}; map and disk, GiB")
+    for name, area in result.areas.items():
+        hours = "  ".join(f"{area.core_hours[one]:12.4g}" for one in methods)
+        say(f"{name:>8}  {area.km2:9}  {hours}  {area.map_gib:8.3g}  {area.disk_gib:8.3g}")
+    unit = result.measured
+    say(
+        f"a unit: {1000 * unit.head_seconds:.2f} ms of the head, {1000 * unit.file_seconds:.1f} ms "
+        f"for its file, {unit.image_mib:.1f} MiB read, {unit.result_mib:.1f} MiB sent; "
+        f"{result.unit_memory_mib:.0f} MiB of sums"
+    )
+    for method, rows in result.scaling.items():
+        say(f"{method}, {cluster.actors} actors a node:")
+        for row in rows:
+            limit = f"limited by: {row.bottleneck}" if row.bottleneck else ""
+            say(f"{row.nodes:>8} nodes  efficiency {row.efficiency:5.2f}  {limit}".rstrip())
+    say(json.dumps(result.as_dict()))
+    return 0
+
+
+def bench_all(arguments: argparse.Namespace) -> int:
+    """Run all benchmarks, and write one table."""
+    from mapsr.benchmarks.every import bench_all as measure
+    from mapsr.cli.compose import compose_label
+
+    found = measure(Path(arguments.output), arguments.only, compose_label, ConsoleProgress())
+    say(found.table())
+    say(json.dumps(found.as_dict()))
     return 0

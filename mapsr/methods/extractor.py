@@ -1,13 +1,15 @@
 """From chips to pixel features: pad, encode, upsample, remember."""
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch._dynamo.exc import TorchDynamoException
 
 from mapsr.data import Chip
+from mapsr.errors import ConfigError
 from mapsr.features import Encoder
 from mapsr.features.cached import CachedEncoder
 from mapsr.features.half import halve
@@ -71,9 +73,10 @@ class FeatureExtractor:
         size, guide = (image.shape[2], image.shape[3]), self.pace.guide
         grid = (tokens.shape[2], tokens.shape[3])  # at least a pixel a token
         small = (max(size[0] // guide, grid[0]), max(size[1] // guide, grid[1]))
-        seen = image if small == size else F.adaptive_avg_pool2d(image, small)
-        operator: PixelOperator = self.upsampler(seen, tokens)
-        return operator if small == size else EnlargedOperator(operator, size)
+        if small == size:
+            operator: PixelOperator = self.upsampler(image, tokens)
+            return operator
+        return EnlargedOperator(self.upsampler(F.adaptive_avg_pool2d(image, small), tokens), size)
 
     @property
     def weights(self) -> dict[str, dict[str, str] | None]:
@@ -113,15 +116,39 @@ def build_extractor(parts: MethodParts, runtime: Runtime) -> FeatureExtractor:
     cache = runtime.cache.open()
     if pace.encoder == torch.bfloat16:
         encoder = halve(encoder)
+    cached = None if cache is None else CachedEncoder(encoder, values_of(backbone), cache)
+    if runtime.compiled:
+        encoder.encode = compiled(encoder.encode)  # type: ignore[assignment,method-assign]
     return FeatureExtractor(
         encoder,
         upsampler.build(runtime.weights_folder),
         runtime.device,
         runtime.memory_mib,
         runtime.watch,
-        None if cache is None else CachedEncoder(encoder, values_of(backbone), cache),
+        cached,
         pace,
     )
+
+
+def compiled(encode: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Let torch compile an encoder at its first image of each size.
+
+    Raises:
+        ConfigError: when it is called: torch can't compile here.
+    """
+    fast = torch.compile(encode, dynamic=False)
+
+    def called(image: Tensor) -> Tensor:
+        try:
+            return fast(image)
+        except TorchDynamoException as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ConfigError(
+                f"compute.compile=true, but torch can't compile the encoder here ({reason}): leave "
+                "it off, or install a C++ compiler that torch supports."
+            ) from error
+
+    return called
 
 
 def batches(chips: Iterable[Chip], most: int) -> Iterator[list[Chip]]:

@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mapsr import budgets
 from mapsr.errors import ConfigError
 from mapsr.settings import choice
 from mapsr.upsample.cells import Axis, Cells
@@ -35,9 +36,6 @@ GROUPS = 8
 REACH = 0.1
 # What the public checkpoints were trained on: ImageNet statistics of RGB in [0, 1].
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# Elements of one chunk of attention logits: 2 MiB on a CPU; a GPU wants more at once.
-_LOGITS = 1 << 19
-_LOGITS_GPU = 8 << 20
 
 
 @choice("upsampler", "anyup")
@@ -239,7 +237,7 @@ class AnyUp(Upsampler):
             torch.zeros_like(axis.allowed, dtype=keys.dtype).masked_fill_(~axis.allowed, -math.inf)
             for axis in (cells.rows, cells.columns)
         ]
-        elements = _LOGITS_GPU if queries.is_cuda else _LOGITS
+        elements = budgets.ANYUP_LOGITS.on(queries)
         for part in cells.chunks(elements // (len(queries) * HEADS)):
             query = queries[:, cells.pixels[part].clamp_min(0)].float()
             query = self.cross_decode.cross_attn.query(query)

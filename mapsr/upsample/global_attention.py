@@ -6,12 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mapsr import budgets
 from mapsr.upsample.operator import OneMatrix
-
-# Elements of a block's logits, pixels x tokens of one head: 4 MiB in float32 stay in a CPU's
-# cache; a GPU wants more at once.
-_BLOCK = 1 << 20
-_BLOCK_GPU = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -111,7 +107,7 @@ class GlobalOperator(OneMatrix):
     @property
     def _step(self) -> int:
         """Pixels of a block."""
-        elements = _BLOCK_GPU if self.queries.is_cuda else _BLOCK
+        elements = budgets.ATTENTION.on(self.queries)
         return max(1, elements // self.keys.shape[1])
 
     def _blocks(self) -> Iterator[tuple[int, slice]]:

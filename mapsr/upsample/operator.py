@@ -11,8 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-# Pixels whose rows of A are made dense at once.
-_ROWS = 2048
+from mapsr import budgets
 
 
 class PixelOperator(Protocol):
@@ -97,5 +96,5 @@ class OneMatrix(ABC):
 
     def at(self, tokens: Tensor, pixels: Tensor) -> Tensor:
         """F at flat pixel positions (n,), the same ones in each image: (B, n, D)."""
-        parts = [self.rows(some) @ tokens for some in pixels.split(_ROWS)]
+        parts = [self.rows(some) @ tokens for some in pixels.split(budgets.DENSE_ROWS.on(tokens))]
         return torch.cat(parts, dim=1) if parts else tokens[:, :0]

@@ -14,8 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Pixels of a strip on a CPU: 4096 x 128 floats are 2 MiB. A GPU takes the image whole.
-_STRIP = 4096
+from mapsr import budgets
 
 
 @dataclass
@@ -198,7 +197,7 @@ class Rows:
 
     def _strips(self) -> Iterator[slice]:
         batch, height, width, _ = self.values.shape
-        step = height if self.values.is_cuda else max(1, _STRIP // (batch * width))
+        step = min(height, max(1, budgets.STRIP.on(self.values) // (batch * width)))
         for top in range(0, height, step):
             yield slice(top, min(top + step, height))
 
