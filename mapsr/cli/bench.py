@@ -27,6 +27,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     regions.set_defaults(run=bench_map)
     _add_fits(names)
+    _add_gpu(names)
+    _add_scale(names)
+    _add_all(names)
 
 
 def _add_chips(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -73,9 +76,6 @@ def _add_fits(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
         "burning vectors takes, and the vote of one patch. Takes a few minutes on two cores.",
     )
     label.set_defaults(run=bench_label)
-    _add_gpu(names)
-    _add_scale(names)
-    _add_all(names)
 
 
 def _add_gpu(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:

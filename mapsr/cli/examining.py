@@ -4,12 +4,17 @@ import re
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mapsr.cli.console import note, say
 from mapsr.errors import ConfigError
 from mapsr.findings import Finding
 from mapsr.paths import is_there
 from mapsr.remote import is_remote
+
+if TYPE_CHECKING:
+    from mapsr.region.images import Images
+    from mapsr.region.settings import MapSettings
 
 
 def show(findings: Sequence[Finding], bad: str, good: str) -> int:
@@ -38,7 +43,6 @@ def examine_images(words: Sequence[str], *, timing: bool) -> Iterator[Finding]:
     begin = time.perf_counter()
     from mapsr.cli.compose import compose_map
     from mapsr.doctor.rasters import examine as examine_rasters
-    from mapsr.region import find_images
     from mapsr.region.maps import given_method
 
     overrides = as_overrides(words)
@@ -46,14 +50,21 @@ def examine_images(words: Sequence[str], *, timing: bool) -> Iterator[Finding]:
         overrides.append("out=map.tif")  # nothing is written
     settings = compose_map(overrides)
     start = time.perf_counter() - begin  # `mapsr map` imports and composes the same
-    images = find_images(
+    images = images_of(settings)
+    fitted = given_method(settings) if settings.fitted else None
+    yield from examine_rasters(images, settings, fitted, timing=timing, start_seconds=start)
+
+
+def images_of(settings: "MapSettings") -> "Images":
+    """Find the images of settings, none of which are maps that are made."""
+    from mapsr.region import find_images
+
+    return find_images(
         settings.image,
         settings.coarse,
         image_asset=settings.image_asset,
         coarse_asset=settings.coarse_asset,
     )
-    fitted = given_method(settings) if settings.fitted else None
-    yield from examine_rasters(images, settings, fitted, timing=timing, start_seconds=start)
 
 
 def as_overrides(words: Sequence[str]) -> list[str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mapsr.errors import ConfigError, DataError
 from mapsr.paths import is_there, local_path
+from mapsr.remote import is_remote
 
 _NONE = ("", "null", "???")
 
@@ -26,13 +27,13 @@ def require_inputs(overrides: Sequence[str]) -> None:
 
     given = {key: value for key, _, value in (one.partition("=") for one in overrides)}
     image, coarse, aoi = (given.get(key, "") for key in ("image", "coarse", "aoi"))
-    if image not in _NONE:
+    if image not in _NONE and not is_remote(image):
         path = local_path(image, "image", DataError)
         if is_pattern(image):
             files_of(image, "image")
-        elif path.suffix.lower() != ".csv":
+        elif path.suffix.lower() not in (".csv", ".json", ".geojson"):
             require_file(path)
-    if coarse not in _NONE and not is_pattern(coarse):
+    if coarse not in _NONE and not is_remote(coarse) and not is_pattern(coarse):
         require_file(local_path(coarse, "coarse"))
     if aoi not in _NONE:
         require_present(local_path(aoi.partition("|layername=")[0], "aoi"))

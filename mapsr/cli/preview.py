@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mapsr.cli.console import ConsoleProgress, note, say
-from mapsr.cli.examining import as_overrides, show
+from mapsr.cli.examining import as_overrides, images_of, show
 from mapsr.cli.inputs import require_inputs
 from mapsr.cli.tables import show_areas
 
@@ -40,13 +40,13 @@ def main(arguments: argparse.Namespace) -> int:
     from mapsr.doctor.preview import plan_preview
     from mapsr.doctor.rasters import examine
     from mapsr.pages import PageSettings, write_page
-    from mapsr.region import find_images, map_region
+    from mapsr.region import map_region
     from mapsr.region.maps import given_method
 
     own = any(one.startswith("out=") for one in overrides)
     settings = compose_map(overrides if own else [*overrides, f"out={_FOLDER / 'preview.tif'}"])
     settings.check_source()
-    images = find_images(settings.image, settings.coarse)
+    images = images_of(settings)
     fitted = given_method(settings) if settings.fitted else None
     findings = list(examine(images, settings, fitted, timing=False))
     if status := show(findings, "`mapsr map` can't work with these yet", "now a small part of it"):

@@ -1,5 +1,7 @@
 """Encoders whose products are of bfloat16 numbers, where the processor multiplies those itself."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
@@ -17,9 +19,9 @@ def multiplies_bfloat16(device: torch.device) -> bool:
     """
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    tell = getattr(torch.cpu, "get_capabilities", dict)  # not in every torch
-    found: dict[str, bool] = tell()
-    return device.type == "cpu" and any(found.get(name, False) for name in _ABLE)
+    tell = getattr(torch.cpu, "get_capabilities", None)  # not in every torch
+    found: Mapping[str, object] = tell() if tell else {}
+    return device.type == "cpu" and any(found.get(name) is True for name in _ABLE)
 
 
 def halve(encoder: Encoder) -> Encoder:

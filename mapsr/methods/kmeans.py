@@ -277,8 +277,7 @@ class KMeansVoting(Method):
 
     def _report(self, found: Tensor) -> None:
         clusters = self._fitted()
-        empty = int((found.bincount(minlength=len(clusters.centres)) == 0).sum())
-        if empty:
+        if empty := int((found.bincount(minlength=len(clusters.centres)) == 0).sum()):
             logger.warning("%d clusters are empty: the sample has few different pixels", empty)
         won = clusters.shares.argmax(1).unique().tolist()
         absent = [name for number, name in enumerate(self._classes) if number not in won]
