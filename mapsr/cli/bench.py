@@ -46,6 +46,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "nodes of one core against one. Takes 10 to 20 minutes on two cores.",
     )
     regions.set_defaults(run=bench_map)
+    _add_fit(names)
+    _add_label(names)
+    _add_gpu(names)
+    _add_scale(names)
+    _add_all(names)
+
+
+def _add_fit(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     fit = names.add_parser(
         "fit",
         help="probe and prompts of sixteen chips against one encoder pass over them",
@@ -54,6 +62,9 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "features that are known, and from cached tokens alone.",
     )
     fit.set_defaults(run=bench_fit)
+
+
+def _add_label(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     label = names.add_parser(
         "label",
         help="votes: memory and linearity from 4 to 64 patches, the share of vectors",
@@ -63,9 +74,6 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "burning vectors takes, and the vote of one patch. Takes a few minutes on two cores.",
     )
     label.set_defaults(run=bench_label)
-    _add_gpu(names)
-    _add_scale(names)
-    _add_all(names)
 
 
 def _add_gpu(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
