@@ -1,7 +1,7 @@
 """A timm vision transformer as a frozen encoder."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -48,6 +48,8 @@ class ViTSettings:
     positions: str = "timm"
     """How positions are resampled to other image sizes: "timm" (antialiased) for any ViT, "dinov2"
     for DINOv2, as in the paper's features. On the trained grid both agree."""
+
+    halves: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require_range(self.enlarge, "backbone.enlarge", open_low=True)
