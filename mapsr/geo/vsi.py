@@ -68,7 +68,7 @@ def head(path: RemotePath, most: int) -> bytes:
         while len(content) < most:
             wanted = min(len(buffer), most - len(content))
             count = gdal.VSIFReadL(buffer, 1, wanted, handle)
-            content += buffer[:count]
+            content += buffer.raw[:count]
             if count < wanted:
                 break
         if not content:
