@@ -47,22 +47,23 @@ ROOMS = {
         "region",
     },
     "doctor": {
-        *("legends", "geo", "data", "upsample", "methods", "mapping", "tracking", "region"),
+        *("legends", "geo", "data", "upsample", "methods", "mapping", "measure", "tracking"),
+        "region",
     },
     "benchmarks": {
         *("legends", "geo", "data", "features", "upsample", "prompts", "refine", "methods"),
-        *("mapping", "tracking", "labelling", "rounds"),
+        *("mapping", "tracking", "labelling", "rounds", "doctor"),
     },
     "cli": {
         *("data", "measure", "labelling", "report", "tracking", "experiment", "tables", "region"),
-        *("rounds", "doctor", "benchmarks", "pages"),
+        *("rounds", "doctor", "benchmarks", "pages", "geo"),
     },
     "api": {"geo", "methods", "experiment", "region", "tracking", "cli"},
 }
 # beside the rooms, open to all of them
 OPEN = {
-    *("changes", "contents", "errors", "files", "findings", "folders", "guard", "locks", "paths"),
-    *("redaction", "reference", "remote"),
+    *("budgets", "changes", "contents", "downloads", "errors", "extras", "files", "findings"),
+    *("folders", "guard", "locks", "paths", "redaction", "reference", "remote", "sums"),
     *(
         "checkpoints",
         "plugins",
@@ -70,6 +71,7 @@ OPEN = {
         "published",
         "quoting",
         "quiet",
+        "seeds",
         "settings",
         "strict_yaml",
         "trust",
@@ -87,7 +89,10 @@ FOREIGN = {
     "pystac": {"geo"},
 }
 # modules of the command line that all commands may use
-SHARED = {"advice", "compose", "console", "keys", "repeat", "sweep", "tables", "words"}
+SHARED = {
+    *("advice", "candidates", "compose", "console", "examining", "inputs", "keys", "outline"),
+    *("parsers", "repeat", "sweep", "tables", "words"),
+}
 
 
 def relative(path: Path) -> str:

@@ -17,12 +17,14 @@ from mapsr.cli import (
     cache,
     change,
     compare,
+    completion,
     data,
     doctor,
     help,
     label,
     map,
     page,
+    preview,
     run,
     runs,
     sample,
@@ -44,8 +46,8 @@ _SENTENCES = (MapsrError, OSError, *_LIMITS)
 """Errors that are told in a sentence; others are faults of mapsr itself."""
 # modules with add_parser(); none of them imports torch before its command runs
 _COMMANDS = (
-    *(run, runs, map, page, label, areas, score, sample, change, compare, sieve, vectors),
-    *(table, bench, data, weights, cache, doctor, help),
+    *(run, runs, map, preview, page, label, areas, score, sample, change, compare, sieve, vectors),
+    *(table, bench, data, weights, cache, doctor, help, completion),
 )
 
 

@@ -6,6 +6,7 @@ import shlex
 from typing import TYPE_CHECKING
 
 from mapsr.cli.console import ConsoleProgress, note, say
+from mapsr.cli.inputs import require_inputs
 from mapsr.cli.tables import show_areas
 from mapsr.redaction import redact_words
 
@@ -51,6 +52,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def main(arguments: argparse.Namespace) -> int:
     """Map the rasters; return 1 if any could not be mapped."""
+    if not arguments.show:
+        require_inputs(arguments.overrides)
     from mapsr.cli.compose import compose_map
     from mapsr.region import map_region
 

@@ -18,6 +18,7 @@ from mapsr.evaluation.judging import (
 )
 from mapsr.experiment.scenes import check_scenes, legends_of, scenes_of, source_of
 from mapsr.experiment.settings import RunSettings
+from mapsr.extras import require_extra
 from mapsr.geo import image_info
 from mapsr.legends import Legends
 from mapsr.mapping import MapOptions, MapRequest, Output, map_rasters, open_engine
@@ -53,6 +54,7 @@ def run_experiment(settings: RunSettings, progress: Progress) -> tuple[Path, Met
     Raises:
         MapsrError: with one sentence on what is wrong; the folder then holds failed.json.
     """
+    require_extra("matplotlib", "mapsr run draws figures, which")
     found = settings.data.find()
     fingerprint = settings.fingerprint(found)
     config = redact_all(plain(settings))

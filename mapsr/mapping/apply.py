@@ -3,7 +3,7 @@
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from mapsr.mapping.plan import MapPlan
 from mapsr.mapping.products import ProductLayer
 from mapsr.mapping.store import file_states
 from mapsr.methods import FittedMethod, Method, Runtime
-from mapsr.progress import Progress
+from mapsr.progress import Progress, unwatched
 from mapsr.settings import content_of
 
 logger = logging.getLogger(__name__)
@@ -93,9 +93,7 @@ def open_engine(
     """
     layers = tuple(dict.fromkeys(output.layer for output in outputs))
     # in other processes nobody looks at this one's watch
-    elsewhere = Runtime(
-        runtime.device, runtime.weights_folder, runtime.precision, runtime.batch, 0, runtime.cache
-    )
+    elsewhere = replace(runtime, memory_mib=0, watch=unwatched)
     build = _Build(fitted, elsewhere, layers, live, runtime.device)
     return settings.open(build, runtime.device, runtime.batch)
 

@@ -15,7 +15,7 @@ from mapsr.measure.labels import Labels, open_labels
 from mapsr.measure.patches import Patches, Read, find_patches, parts_of
 from mapsr.measure.unit import MinimumUnit
 from mapsr.measure.writing import require_new, write_labels
-from mapsr.progress import Progress
+from mapsr.progress import Progress, slowly, stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,8 +79,9 @@ def write_sieved(
         return labels.read(grid, window)
 
     patches = find_patches(read, grid, progress)
-    merged = sieved(patches, read, least)
-    parts = _values(patches, merged, read)
+    with stage(progress, "merge"):
+        merged = sieved(patches, read, least)
+    parts = slowly(progress, _values(patches, merged, read), "write", len(patches.numbers))
     write_labels(out, grid, labels.legend, parts, tags, overwrite=overwrite)
     kept = np.unique(merged)
     sizes = np.bincount(merged, patches.pixels, len(patches))

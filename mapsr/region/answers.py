@@ -23,9 +23,11 @@ from mapsr.measure.answer import Record, areas_record
 from mapsr.measure.areas import Sureness, measure_areas
 from mapsr.measure.labels import Labels, open_labels
 from mapsr.methods import FittedMethod
+from mapsr.methods.speed import pace_of
 from mapsr.progress import Progress
 from mapsr.redaction import RedactingFormatter, redact_all
 from mapsr.region.derived import derive, is_whole, require_derived
+from mapsr.region.predicted import compared, kept_estimate
 from mapsr.region.settings import MapSettings
 from mapsr.settings import plain
 from mapsr.tracking.record import Stopwatch, peak_memory_mib, versions
@@ -79,6 +81,7 @@ class Making:
         log: file of the messages.
         command: as it was given.
         progress: shows the work.
+        fresh: the method was fitted now, or is given.
         taken: when images were taken, as the STAC items say that name them.
     """
 
@@ -89,6 +92,7 @@ class Making:
     log: Path
     command: str
     progress: Progress
+    fresh: bool = True
     taken: Mapping[Path, Span] = field(default_factory=dict)
 
     def times(self, request: MapRequest) -> list[Span]:
@@ -207,6 +211,11 @@ def _made(report: Report, making: Making) -> Record:
         "started": making.watch.started.isoformat(timespec="seconds"),
         "seconds": {stage: round(s, 3) for stage, s in making.watch.seconds.items()},
         "resumed_units": report.resumed,
+        "predicted": compared(
+            kept_estimate(making.settings),
+            making.watch.seconds,
+            whole=making.fresh and report.fresh and not report.resumed,
+        ),
         "log": str(making.log),
         "peak_memory_mib": peak_memory_mib(),
         "versions": versions(),
@@ -218,8 +227,17 @@ def _made(report: Report, making: Making) -> Record:
             "fit": fitted.state.facts.get("fit"),
         },
         "inputs": inputs,
+        **_speed(making),
         "settings": redact_all(plain(making.settings)),
     }
+
+
+def _speed(making: Making) -> Record:
+    """How features were made, where the method has some."""
+    parts = making.fitted.parts
+    if parts.backbone is None or parts.speed is None:
+        return {}
+    return {"speed": pace_of(parts, making.settings.compute.find()).facts()}
 
 
 class _Lines(logging.Handler):

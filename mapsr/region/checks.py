@@ -137,6 +137,7 @@ def _written(out: Path, settings: MapSettings) -> list[Path]:
         "product_error": settings.product_error,
     }
     beside = [out.with_name(f"{out.stem}_{kind}{out.suffix}") for kind, on in kinds.items() if on]
+    beside += [path.with_suffix(".qml") for path in beside if not path.stem.endswith("_scores")]
     tables = [out.with_name(f"{out.stem}_composition.csv")] if settings.product_error else []
     tables.append(out.with_name(f"{out.stem}_record.json"))
     tables += [out.with_name(f"{out.stem}_mmu{out.suffix}")] if settings.mmu else []

@@ -112,8 +112,9 @@ def map_region(settings: MapSettings, progress: Progress, command: str = "") -> 
                 images = usable(images, settings, None)
                 fitted, live = fit_region(images, settings, path, progress)
                 fresh = live is not None
+        as_told = fresh or bool(settings.fitted)
         taken = {image.path: image.taken for image in images.every if image.taken}
-        making = Making(settings, fitted, path, watch, log, command, progress, taken)
+        making = Making(settings, fitted, path, watch, log, command, progress, as_told, taken)
         return Region(path, fresh, _map(images, making, live, outs))
 
 
@@ -159,7 +160,7 @@ def _finished(name: Path, report: Report, request: MapRequest, making: Making) -
         try:
             if making.settings.product_error and (crosswalk := making.crosswalk()) is not None:
                 with making.watch("product_error"):
-                    write_product_report(report.job, crosswalk)
+                    write_product_report(report.job, crosswalk, making.progress)
             record = answer(report, request, making)
         except MapsrError as failure:
             error = failure

@@ -7,8 +7,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -48,11 +48,15 @@ class Stopwatch:
 
     Attributes:
         started: when the watch was made, UTC.
+
+    Args:
+        clock: gives seconds; of the wall by default.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.started = datetime.now(UTC)
-        self._begin = time.perf_counter()
+        self._clock = clock
+        self._begin = clock()
         self._seconds: dict[str, float] = {}
         self._lock = threading.Lock()
         self._local = threading.local()
@@ -64,19 +68,19 @@ class Stopwatch:
         with self._lock:
             self._seconds.setdefault(stage, 0.0)
         depth[stage] = depth.get(stage, 0) + 1
-        begin = time.perf_counter()
+        begin = self._clock()
         try:
             yield
         finally:
             depth[stage] -= 1
             if depth[stage] == 0:
                 with self._lock:
-                    self._seconds[stage] += time.perf_counter() - begin
+                    self._seconds[stage] += self._clock() - begin
 
     @property
     def seconds(self) -> dict[str, float]:
         """Seconds by stage, in the order of first entry, and their frame as "total"."""
-        return {**self._seconds, "total": time.perf_counter() - self._begin}
+        return {**self._seconds, "total": self._clock() - self._begin}
 
 
 def collect_record(
@@ -120,9 +124,12 @@ def collect_record(
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of mapsr, Python and the packages that can change a result."""
+    """Return the versions of mapsr, Python and the packages here that can change a result."""
     found = {"mapsr": mapsr.__version__, "python": platform.python_version()}
-    return found | {name: metadata.version(name) for name in PACKAGES}
+    for name in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):  # of an extra, which was not needed
+            found[name] = metadata.version(name)
+    return found
 
 
 def git_state(root: Path | None = None) -> dict[str, object] | None:
