@@ -64,7 +64,8 @@ def _descended(
 ) -> tuple[str, Parts, list[str]]:
     """Follow the words through the commands: their names, the last one's parts, words left."""
     names: list[str] = []
-    parts, rest = parts_of(parser), []
+    parts = parts_of(parser)
+    rest: list[str] = []
     for word in before:
         if word in parts.commands:
             names.append(word)

@@ -22,11 +22,21 @@ NOTEBOOK = "notebooks/county.ipynb"
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Let fences of the language math and $`...`$ become MathML, which browsers draw themselves."""
+    """Let equations become MathML, which browsers draw themselves, and complete the menu."""
     fence = {"name": "math", "class": "math", "format": _math_fence}
     config.mdx_configs.setdefault("pymdownx.superfences", {})["custom_fences"] = [fence]
     config.markdown_extensions.append(InlineMath())
+    if others := _not_in_menu(config):
+        config.nav = [*(config.nav or []), {"More": others}]
     return config
+
+
+def _not_in_menu(config: MkDocsConfig) -> list[str]:
+    """Pages of docs/ that the menu does not name: a page is never left out of the site."""
+    named = set(re.findall(r"[\w/-]+\.md", str(config.nav)))
+    folder = Path(config.docs_dir)
+    pages = (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*.md")))
+    return [page for page in pages if page not in named]
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
