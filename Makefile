@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: install run test soak mutants fuzz check format docs lock picture clean
+.PHONY: install run test soak mutants fuzz bench check format docs lock picture clean
 
 install: $(READY)
 
@@ -43,6 +43,10 @@ mutants: install
 # Damaged input of every kind, for so many minutes; SEED=N draws others.
 fuzz: install
 	PYTHONPATH=tests $(BIN)/python tests/cli/fuzz.py --minutes $(MINUTES) --seed $(SEED)
+
+# All benchmarks into one table, outputs/bench/bench.md: half an hour to an hour on two cores.
+bench: install
+	$(BIN)/mapsr bench all --output outputs/bench
 
 check: install
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ EVERY = [one for page in (*PAGES, *NOTEBOOKS) for one in commands(page)]
 MAPSR = [one for one in EVERY if one.words[0] == "mapsr"]
 # stand for names of the user's own
 PLACEHOLDERS = re.compile(r"[A-Z]{2,}(\|[A-Z]+)?|\.\.\.")
-KEYS_OF = {"doctor": "map", "table": "run", "runs list": "run"}
+KEYS_OF = {"doctor": "map", "preview": "map", "table": "run", "runs list": "run"}
 MORE_KEYS = {
     "compare": {"out", "paths"},
     "data fetch": {"root", "states"},

@@ -8,15 +8,19 @@ from affine import Affine
 
 from mapsr.data.landscape import Canvas, draw_landscape
 from mapsr.features import Encoder, TextureSettings, ViT, ViTSettings
+from mapsr.features.half import halve
 from mapsr.geo import Grid, ImageReader, Window, WindowSettings, image_info, window_writer
 from mapsr.geo.projections import epsg
 from mapsr.legends import load_legend
 from mapsr.mapping import MapJob, MapPlan, Output, Raster, Score
-from mapsr.methods import FeatureExtractor, MapSR
+from mapsr.methods import FeatureExtractor, MapSR, MethodParts
+from mapsr.methods.extractor import compiled
+from mapsr.methods.mapsr import MapSRSettings
+from mapsr.methods.speed import EXACT, ExactSettings, Pace, SpeedSettings, pace_of
 from mapsr.progress import Watch, unwatched
 from mapsr.prompts import ClassPrompts, CoarsePromptSettings
 from mapsr.refine import RefineSettings
-from mapsr.upsample import AnyUp, BilateralSettings, Upsampler
+from mapsr.upsample import AnyUp, AnyUpSettings, BilateralSettings, Upsampler
 
 LEGEND = load_legend("chesapeake4")
 _TILE_PX = 512
@@ -51,12 +55,24 @@ def weight_free(device: torch.device) -> Score:
     return _method(TextureSettings().build(), BilateralSettings().build(None), device).score
 
 
-def paper_sized(watch: Watch, memory_mib: int = 0) -> MapSR:
+def paper_sized(
+    watch: Watch,
+    memory_mib: int = 0,
+    speed: SpeedSettings | None = None,
+    *,
+    device: torch.device | None = None,
+    refine: RefineSettings | None = None,
+    compile_encoder: bool = False,
+) -> MapSR:
     """ViT-B/14 and AnyUp with random weights, which take the same time.
 
     Args:
         watch: times "encode" and "upsample", and in it "networks": the upsampler's own.
         memory_mib: for features that are needed again.
+        speed: how fast it is; None: exact.
+        device: where it computes; None: the CPU.
+        refine: how scores are refined before ``speed`` eases that; None: as in the paper.
+        compile_encoder: let torch compile the encoder.
     """
     torch.manual_seed(20)
     upsampler = AnyUp()
@@ -67,8 +83,18 @@ def paper_sized(watch: Watch, memory_mib: int = 0) -> MapSR:
             return networks(*arguments)  # type: ignore[arg-type]
 
     upsampler.networks = timed  # type: ignore[assignment,method-assign]
-    encoder = ViT(ViTSettings(ENCODER))
-    return _method(encoder, upsampler, torch.device("cpu"), watch, memory_mib)
+    settings, device = ViTSettings(ENCODER), device or torch.device("cpu")
+    speed, refine = speed or ExactSettings(), refine or RefineSettings()
+    encoder: Encoder = ViT(settings)
+    parts = MethodParts(
+        method=MapSRSettings(), backbone=settings, upsampler=AnyUpSettings(), speed=speed
+    )
+    pace = pace_of(parts, device)
+    encoder = halve(encoder) if pace.encoder == torch.bfloat16 else encoder
+    if compile_encoder:
+        encoder.encode = compiled(encoder.encode)  # type: ignore[assignment,method-assign]
+    refine = speed.eased(refine)
+    return _method(encoder, upsampler, device, watch, memory_mib, pace, refine)
 
 
 def _method(
@@ -77,9 +103,12 @@ def _method(
     device: torch.device,
     watch: Watch = unwatched,
     memory_mib: int = 0,
+    pace: Pace = EXACT,
+    refine: RefineSettings | None = None,
 ) -> MapSR:
-    extractor = FeatureExtractor(encoder, upsampler, device, memory_mib, watch)
-    method = MapSR(extractor, RefineSettings(), LEGEND.names, CoarsePromptSettings())
+    extractor = FeatureExtractor(encoder, upsampler, device, memory_mib, watch, pace=pace)
+    refine = refine or RefineSettings()
+    method = MapSR(extractor, refine, LEGEND.names, CoarsePromptSettings())
     image = torch.from_numpy(_landscape()[:, :448, :448].astype(np.float32) / SCALE)
     tokens = encoder(image[None].to(device)).flatten(2)[0].T  # (N, D)
     spread = torch.randperm(len(tokens), generator=torch.Generator().manual_seed(20))

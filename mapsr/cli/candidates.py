@@ -64,8 +64,8 @@ def _descended(
 ) -> tuple[str, Parts, list[str]]:
     """Follow the words through the commands: their names, the last one's parts, words left."""
     names: list[str] = []
-    parts = parts_of(parser)
     rest: list[str] = []
+    parts = parts_of(parser)
     for word in before:
         if word in parts.commands:
             names.append(word)

@@ -6,11 +6,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from mapsr import budgets
 from mapsr.errors import DataError
 from mapsr.legends import NODATA
-
-# bincount needs eight bytes per pixel: blocks limit that to 32 MiB for rasters of any size
-BLOCK_PX = 1 << 22
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,8 +62,9 @@ class Confusion:
             _check_labels(what, labels, classes)
         counts = np.zeros(classes * (classes + 1), np.int64)
         flat_truth, flat_prediction = truth.ravel(), prediction.ravel()
-        for start in range(0, flat_truth.size, BLOCK_PX):
-            block = slice(start, start + BLOCK_PX)
+        step = budgets.COUNTED_PX.cpu
+        for start in range(0, flat_truth.size, step):
+            block = slice(start, start + step)
             valid = flat_truth[block] != NODATA
             rows = flat_truth[block][valid].astype(np.int64)
             columns = np.minimum(flat_prediction[block][valid], classes)
@@ -90,8 +89,9 @@ def _check_labels(what: str, labels: NDArray[np.uint8], classes: int) -> None:
     if labels.dtype != np.uint8:
         raise DataError(f"{what} labels are {labels.dtype}, expected uint8 with 255 for nodata.")
     histogram = np.zeros(256, np.int64)
-    for start in range(0, labels.size, BLOCK_PX):
-        histogram += np.bincount(labels.ravel()[start : start + BLOCK_PX], minlength=256)
+    step = budgets.COUNTED_PX.cpu
+    for start in range(0, labels.size, step):
+        histogram += np.bincount(labels.ravel()[start : start + step], minlength=256)
     unknown = [value for value in np.flatnonzero(histogram) if classes <= value != NODATA]
     if unknown:
         raise DataError(

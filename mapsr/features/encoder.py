@@ -17,12 +17,16 @@ class Encoder(nn.Module, ABC):
         dim: length D of a token.
         bands: how many leading bands of the image the encoder needs.
         weights: name and SHA-256 of the weights, None for an encoder without weights.
+        precision: of its products; see ``mapsr.features.half``.
+        libraries: packages on whose versions the last bit of a token depends.
     """
 
     stride: int
     dim: int
     bands: int
     weights: dict[str, str] | None = None
+    precision: torch.dtype = torch.float32
+    libraries: tuple[str, ...] = ("torch", "timm")
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> Tensor:
@@ -49,7 +53,10 @@ class Encoder(nn.Module, ABC):
                 f"Image sides {height} x {width} px are not multiples of the encoder's stride of "
                 f"{self.stride} px: pad the image first."
             )
-        return self.encode(image)
+        if self.precision == torch.float32:
+            return self.encode(image)
+        with torch.autocast(image.device.type, self.precision):
+            return self.encode(image).float()
 
     @abstractmethod
     def encode(self, image: Tensor) -> Tensor:
@@ -60,7 +67,8 @@ class EncoderSettings(Protocol):
     """What each choice of the group ``backbone`` offers.
 
     Settings with a field ``weights`` need that entry of the weight registry, unless their
-    ``checkpoint`` is set.
+    ``checkpoint`` is set. Those with ``halves = True`` are of a network that may compute in
+    bfloat16 with speed=fast.
     """
 
     def build(self, weights_folder: str | None = None) -> Encoder:

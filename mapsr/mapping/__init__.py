@@ -3,6 +3,7 @@
 from mapsr.mapping.apply import MapOptions, MapRequest, map_rasters, open_engine
 from mapsr.mapping.cluster import RayEngine, RaySettings
 from mapsr.mapping.engines import Engine, EngineSettings, Raster, Score
+from mapsr.mapping.gpu import GpuEngine
 from mapsr.mapping.jobs import MapJob, Report, run_jobs
 from mapsr.mapping.local import LocalEngine, LocalSettings
 from mapsr.mapping.outputs import Output
@@ -11,6 +12,7 @@ from mapsr.mapping.plan import MapPlan
 __all__ = [
     "Engine",
     "EngineSettings",
+    "GpuEngine",
     "LocalEngine",
     "LocalSettings",
     "MapJob",

@@ -22,6 +22,7 @@ from mapsr.mapping.engines import (
     cache_mib,
     score_batch,
 )
+from mapsr.mapping.gpu import GpuEngine
 from mapsr.mapping.head import require_head
 
 if TYPE_CHECKING:
@@ -42,18 +43,21 @@ _STILLBORN = 5
 class Scorer:
     """What an actor is: one copy of the method."""
 
-    def __init__(self, build: Build, batch: int, device: str) -> None:
+    def __init__(self, build: Build, batch: int | None, device: str) -> None:
         if device == "cpu":
             torch.set_num_threads(1)  # as in LocalEngine: the same sums to the last bit
         self._build = build
         self._device = torch.device(device)
         self._batch = batch
         self._score: Score | None = None
+        self._gpu: GpuEngine | None = None
 
     def prepare(self) -> str | MapsrError:
         """Build the method; return the version of mapsr on the actor's node."""
         try:
             self._score = self._build(self._device)
+            if self._device.type != "cpu":
+                self._gpu = GpuEngine(self._score, self._device, self._batch)
         except MapsrError as error:
             return type(error)(str(error))
         return mapsr.__version__
@@ -63,16 +67,24 @@ class Scorer:
         if self._score is None:
             raise RuntimeError("an actor works once it is prepared")
         task = UnitTask(0, raster, raster.plan[number])
+        if self._gpu is not None:
+            return self._by_gpu(task)
         blend = UnitBlend(raster.plan, task.unit)
         try:
             with block_cache(cache_mib([raster.strip_mib])):
-                for windows in batches_of(task, self._batch):
+                for windows in batches_of(task, self._batch or 1):
                     batch = score_batch(raster, windows, self._score)
                     if batch.windows:
                         blend.add(batch.windows, batch.valid, batch.scores)
         except MapsrError as error:
             return type(error)(str(error))  # its cause may not survive the journey
         return blend.result(raster.outputs, raster.channels)
+
+    def _by_gpu(self, task: UnitTask) -> UnitResult | MapsrError:
+        assert self._gpu is not None, "asked by work"
+        with block_cache(cache_mib([task.raster.strip_mib])):
+            [(_, result)] = self._gpu.run([task])
+        return type(result)(str(result)) if isinstance(result, MapsrError) else result
 
 
 class ActorPool:
@@ -83,7 +95,7 @@ class ActorPool:
         ray: Any,  # noqa: ANN401 - a module that may be absent
         settings: "RaySettings",
         build: Any,  # noqa: ANN401 - Ray's reference to it
-        batch: int,
+        batch: int | None,
     ) -> None:
         self._ray = ray
         self._settings = settings

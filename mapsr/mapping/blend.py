@@ -42,7 +42,7 @@ class UnitResult:
 
 
 class UnitBlend:
-    """Blends the scores of a unit's chips.
+    """Blends the scores of a unit's chips, on the device that they are on.
 
     Memory: layers x C x extent floats. The chips must come in the same order each time, so that
     the sums are the same to the last bit.
@@ -55,18 +55,27 @@ class UnitBlend:
         self._sums: dict[str, Tensor] = {}
 
     def add(self, windows: Sequence[Window], valid: Tensor, scores: Scores) -> None:
-        """Add chips of one size: where, their valid pixels (B, h, w), scores (B, C, h, w)."""
+        """Add chips of one size: where, their valid pixels (B, h, w), scores (B, C, h, w).
+
+        All of them or, where memory does not suffice, none.
+        """
         extent = self._unit.extent
+        size, device = (extent.height, extent.width), valid.device
         if not self._valid.numel():
-            self._valid = torch.zeros(extent.height, extent.width, dtype=torch.bool)
+            self._valid = torch.zeros(size, dtype=torch.bool, device=device)
+        for layer, values in scores.items():
+            if layer not in self._sums:
+                self._sums[layer] = torch.zeros(values.shape[1], *size, device=device)
+        weights = [self._plan.weight(window).to(device) for window in windows]
+        weighted = {
+            layer: [one * weight for one, weight in zip(values, weights, strict=True)]
+            for layer, values in scores.items()
+        }
         for part, window in enumerate(windows):
             rows, columns = window.relative_to(extent).slices
             self._valid[rows, columns] |= valid[part]
-            weight = self._plan.weight(window)
-            for layer, values in scores.items():
-                if layer not in self._sums:
-                    self._sums[layer] = torch.zeros(values.shape[1], *self._valid.shape)
-                self._sums[layer][:, rows, columns] += values[part] * weight
+            for layer, terms in weighted.items():
+                self._sums[layer][:, rows, columns] += terms[part]
 
     def result(self, outputs: Sequence[Output], channels: Channels | None = None) -> UnitResult:
         """What the unit gives, once all its chips are added; see ``values_of``."""
@@ -78,13 +87,19 @@ class UnitBlend:
         seams = []
         for window in self._unit.seams:
             sums, valid = self._cut(window)
-            seams.append(Seam(window, valid.clone(), {k: v.clone() for k, v in sums.items()}))
+            kept = {layer: _on_host(values) for layer, values in sums.items()}
+            seams.append(Seam(window, _on_host(valid), kept))
         return UnitResult(inner, tuple(seams))
 
     def _cut(self, window: Window) -> tuple[dict[str, Tensor], Tensor]:
         rows, columns = window.relative_to(self._unit.extent).slices
         sums = {layer: values[:, rows, columns] for layer, values in self._sums.items()}
         return sums, self._valid[rows, columns]
+
+
+def _on_host(values: Tensor) -> Tensor:
+    """A copy of its own, on the CPU."""
+    return values.clone() if values.device.type == "cpu" else values.cpu()
 
 
 def join(

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from mapsr.errors import ConfigError, MapsrError, require_range
+from mapsr.extras import require_extra
 from mapsr.mapping.actors import ActorPool
 from mapsr.mapping.engines import Build, Outcome, Parallel, UnitTask, Work, outcome_of
 from mapsr.mapping.head import HINT, require_head, require_listening
@@ -42,7 +43,7 @@ class RaySettings:
         if self.workers is not None:
             require_range(self.workers, "engine.workers", low=1)
 
-    def open(self, build: Build, device: torch.device, batch: int) -> "RayEngine":
+    def open(self, build: Build, device: torch.device, batch: int | None) -> "RayEngine":
         """Connect to the cluster; each actor builds the method for itself.
 
         Raises:
@@ -74,13 +75,13 @@ class RayEngine:
     Args:
         build: of the method; the weights must be found on every node.
         settings: of the cluster.
-        batch: chips scored at once.
+        batch: chips scored at once; None: one on a CPU, on a GPU what its memory takes.
 
     Raises:
         ConfigError: Ray is not installed, or there is no cluster at the address.
     """
 
-    def __init__(self, build: Build, settings: RaySettings, batch: int = 1) -> None:
+    def __init__(self, build: Build, settings: RaySettings, batch: int | None = 1) -> None:
         self._ray = _connected(settings.address)
         self._settings = settings
         self._batch = batch
@@ -147,13 +148,10 @@ class RayWork:
 
 def _connected(address: str) -> Any:  # noqa: ANN401
     """Ray, connected to a cluster."""
-    try:
-        import ray
-        import ray.exceptions
-    except ImportError as error:
-        raise ConfigError(
-            "engine=ray needs Ray, which is not installed: pip install 'mapsr[ray]'."
-        ) from error
+    require_extra("ray", "engine=ray", "engine=local")
+    import ray
+    import ray.exceptions
+
     if not ray.is_initialized():
         logger.warning("connecting to the Ray cluster at engine.address=%s", address)
         require_listening(address)

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
+from mapsr import budgets
 from mapsr.data import Chip
 from mapsr.errors import MapsrError
 from mapsr.geo import Grid, ImageReader, MosaicReader, Window
@@ -35,13 +34,13 @@ Build = Callable[[torch.device], Score]
 class EngineSettings(Protocol):
     """What each choice of the group ``engine`` offers."""
 
-    def open(self, build: Build, device: torch.device, batch: int) -> "Engine":
+    def open(self, build: Build, device: torch.device, batch: int | None) -> "Engine":
         """Make the engine.
 
         Args:
             build: makes a scorer on a device.
             device: of this machine; an engine elsewhere finds its own.
-            batch: chips scored at once.
+            batch: chips scored at once; None: one on a CPU, on a GPU what its memory takes.
 
         Raises:
             ConfigError: what the engine needs is not here.
@@ -140,17 +139,13 @@ class UnitTask:
     unit: Unit
 
 
-_CACHE_MIB = 32
-_MOST_CACHE_MIB = 1024
-
-
 def cache_mib(strips: Iterable[int]) -> int:
     """Memory for blocks of files, given what a row of chips needs of each (``strip_mib``).
 
     32 MiB, where files are tiled; a file of whole rows needs a row of chips, else each chip would
     read the rows again. At most 1 GiB.
     """
-    return min(max([_CACHE_MIB, *strips]), _MOST_CACHE_MIB)
+    return min(max([budgets.BLOCKS_MIB.cpu, *strips]), budgets.MOST_BLOCKS_MIB.cpu)
 
 
 Outcome = tuple[UnitTask, UnitResult | MapsrError]
@@ -202,11 +197,7 @@ def score_batch(raster: Raster, windows: Sequence[Window], score: Score) -> Scor
     Raises:
         RasterError: the image can't be read.
     """
-    chips = []
-    for window in windows:
-        image, valid = raster.reader.read(window)
-        if valid.any():
-            chips.append(_chip(raster, window, image, valid))
+    chips = [chip for chip in (read_chip(raster, one) for one in windows) if chip.valid.any()]
     if not chips:
         return ScoredBatch((), torch.zeros(0), {})
     scores = {layer: values.cpu() for layer, values in score(chips).items()}
@@ -222,11 +213,15 @@ def outcome_of(work: Work, task: UnitTask) -> Outcome:
         return task, type(error)(str(error))  # its cause may not survive a journey
 
 
-def _chip(
-    raster: Raster, window: Window, image: NDArray[np.float32], valid: NDArray[np.bool_]
-) -> Chip:
+def read_chip(raster: Raster, window: Window) -> Chip:
+    """Read a chip, with the product where it has a say and the chip holds data.
+
+    Raises:
+        RasterError: the image can't be read.
+    """
+    image, valid = raster.reader.read(window)
     pixels, mask = torch.from_numpy(image), torch.from_numpy(valid)
-    if raster.product is None:
+    if raster.product is None or not valid.any():
         return Chip(raster.name, window, pixels, mask, None, None)
     classes = torch.from_numpy(raster.product.read(window))
     return Chip(raster.name, window, pixels, mask, classes, None, raster.product.cell)

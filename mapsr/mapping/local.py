@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 import torch
 
+from mapsr import budgets
 from mapsr.errors import MapsrError, require_range
 from mapsr.geo import Window
 from mapsr.mapping.blend import UnitBlend
 from mapsr.mapping.engines import (
     Build,
+    Engine,
     Outcome,
     Parallel,
     Score,
@@ -27,6 +29,8 @@ from mapsr.mapping.engines import (
     outcome_of,
     score_batch,
 )
+from mapsr.mapping.gpu import GpuEngine
+from mapsr.mapping.processes import GpuProcesses
 from mapsr.settings import aside, choice
 
 
@@ -36,35 +40,42 @@ class LocalSettings:
     """How this machine is used; results do not depend on it."""
 
     workers: int | None = aside(None)
-    """Threads that each take chips from reading to scores; null: one for each core, on CUDA
-    devices four for each device. Fewer take less memory: each holds a chip's features."""
+    """Threads that each take chips from reading to scores; null: one for each core. Fewer take
+    less memory: each holds a chip's features. On CUDA devices, threads that read ahead for each
+    device; null: four."""
 
     def __post_init__(self) -> None:
         if self.workers is not None:
             require_range(self.workers, "engine.workers", low=1)
 
-    def open(self, build: Build, device: torch.device, batch: int) -> "LocalEngine":
-        """Make the engine, with one copy of the method for each device.
+    def open(self, build: Build, device: torch.device, batch: int | None) -> Engine:
+        """Make the engine: threads on a CPU, a process for each of several GPUs.
 
         Raises:
             MapsrError: the method can't be built.
         """
-        scorers = [build(one) for one in _devices(device)]
-        return LocalEngine(scorers, device.type, self.workers, batch)
+        if device.type == "cpu":
+            return LocalEngine([build(device)], "cpu", self.workers, batch or 1)
+        devices, threads = _devices(device), self.workers or _PER_CUDA_DEVICE
+        if len(devices) == 1:
+            return GpuEngine(build(devices[0]), devices[0], batch, threads)
+        return GpuProcesses(build, devices, batch, threads)
 
     def open_work(self, work: Work) -> "LocalWork":
         """Make the engine for units that are not scored."""
         return LocalWork(work, self.workers)
 
     def parallel(self, device: torch.device) -> Parallel:
-        """One chip a worker; on CUDA devices those of a device take turns."""
+        """One chip a worker; of CUDA devices each has a batch, and the host those read ahead."""
+        if device.type == "cpu":
+            workers = self.workers or cores()
+            return Parallel(workers, workers)
         count = len(_devices(device))
-        workers = self.workers or usual_workers(device.type, count)
-        return Parallel(workers, workers if device.type == "cpu" else count)
+        return Parallel(budgets.READ_AHEAD.cpu * count, count)
 
 
 _PER_CUDA_DEVICE = 4
-"""Threads that keep one device busy: while one computes on it, others read and cut superpixels."""
+"""Threads that read for one device: files are unpacked slower than they are scored."""
 
 _M_ARENA_MAX = -8
 """glibc's number of the parameter (malloc.h)."""
@@ -87,10 +98,9 @@ class _Step:
 class LocalEngine:
     """Scores chips in threads of this process.
 
-    On the CPU each thread computes on one core, and several chips are under way at once: so the
-    parts that run on one core only (superpixels, the graph's solver) leave no core idle. They and
-    torch free Python's global lock. On CUDA devices threads share one copy of the model for each
-    device. Sums are made in one order, whatever thread is first.
+    Each thread computes on one core, and several chips are under way at once: so the parts that run
+    on one core only (superpixels, the graph's solver) leave no core idle. They and torch free
+    Python's global lock. Sums are made in one order, whatever thread is first.
 
     Memory: per worker one chip's features and scores; once the sums of a unit.
 
@@ -104,7 +114,7 @@ class LocalEngine:
     def __init__(
         self, scorers: Sequence[Score], device: str, workers: int | None = None, batch: int = 1
     ) -> None:
-        self.workers = workers or usual_workers(device, len(scorers))
+        self.workers = workers or cores()
         self._scorers = tuple(scorers)
         self._single = device == "cpu"
         self._batch = batch
@@ -177,11 +187,6 @@ class LocalWork:
                 yield under_way.popleft().result()
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
-
-
-def usual_workers(device: str, count: int) -> int:
-    """Threads for so many devices of a kind."""
-    return cores() if device == "cpu" else _PER_CUDA_DEVICE * count
 
 
 def cores() -> int:

@@ -87,16 +87,16 @@ class Output:
         """
         if self.kind == "labels":
             best = scores.argmax(0, keepdim=True).to(torch.uint8)
-            return torch.where(valid, best, NODATA).numpy()
+            return torch.where(valid, best, NODATA).cpu().numpy()
         if self.kind == "scores":
             # a class that can't win has no score: -inf would spoil every statistic of the band
-            return torch.where(valid & scores.isfinite(), scores, torch.nan).numpy()
+            return torch.where(valid & scores.isfinite(), scores, torch.nan).cpu().numpy()
         if self.kind == "probability":
-            return torch.where(valid, scores.amax(0), torch.nan)[None].numpy()
+            return torch.where(valid, scores.amax(0), torch.nan)[None].cpu().numpy()
         if len(scores) == 1:  # no other class to be confused with
-            return torch.where(valid, torch.inf, torch.nan)[None].numpy()
+            return torch.where(valid, torch.inf, torch.nan)[None].cpu().numpy()
         best, second = scores.topk(2, dim=0).values
-        return torch.where(valid, best - second, torch.nan)[None].numpy()
+        return torch.where(valid, best - second, torch.nan)[None].cpu().numpy()
 
 
 @dataclass(frozen=True)

@@ -46,6 +46,7 @@ class WorkSettings(MethodParts):
             compute.memory_mib,
             self.cache,
             watch,
+            compute.compile,
         )
 
 

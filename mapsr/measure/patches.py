@@ -9,12 +9,11 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 from skimage.measure import label
 
+from mapsr import budgets
 from mapsr.geo import Grid, Window
 from mapsr.legends import NODATA
 from mapsr.progress import Progress
 
-STRIP_PX = 1 << 22
-"""Pixels of a strip of whole rows at most: 32 MiB of numbers."""
 _LEAST_ROWS = 16
 
 Read = Callable[[Window], NDArray[np.uint8]]
@@ -54,7 +53,7 @@ class Patches:
 
 def rows_of(grid: Grid) -> int:
     """Rows of a strip of a grid."""
-    return max(_LEAST_ROWS, STRIP_PX // grid.width)
+    return max(_LEAST_ROWS, budgets.MEASURED_PX.cpu // grid.width)
 
 
 def parts_of(values: NDArray[np.uint8]) -> NDArray[np.int32]:
@@ -71,7 +70,7 @@ def find_patches(read: Read, grid: Grid, progress: Progress, rows: int | None = 
         read: the raster.
         grid: where it lies.
         progress: shows the work.
-        rows: of a strip; None: as many as ``STRIP_PX`` allows. The patches are the same.
+        rows: of a strip; None: as many as the budget allows. The patches are the same.
     """
     rows = rows or rows_of(grid)
     found = _Parts(grid.width)

@@ -9,11 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mapsr import budgets
 from mapsr.data import Chip
 from mapsr.upsample import PixelFeatures
 
-# Distances held at once: 64 MiB in float32.
-_ELEMENTS = 1 << 24
 # A channel that varies by less than this share of its size is constant but for rounding.
 _LEAST_DEVIATION = 1e-5
 
@@ -119,7 +118,8 @@ def nearest(features: Features, centres: Tensor) -> Tensor:
     """
     offsets = centres.square().sum(1) / 2
     held = features.tokens if isinstance(features, PixelFeatures) else features.values
-    few = max(1, _ELEMENTS // (len(held) * features.size[0] * features.size[1]))
+    each = len(held) * features.size[0] * features.size[1]
+    few = max(1, budgets.CLUSTER_DISTANCES.on(held) // each)
     best: Tensor | None = None
     for first in range(0, len(centres), few):
         part = slice(first, first + few)

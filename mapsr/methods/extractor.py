@@ -1,18 +1,24 @@
 """From chips to pixel features: pad, encode, upsample, remember."""
 
-from collections.abc import Iterable, Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mapsr.data import Chip
+from mapsr.errors import ConfigError
 from mapsr.features import Encoder
 from mapsr.features.cached import CachedEncoder
+from mapsr.features.half import halve
 from mapsr.methods.parts import MethodParts, Runtime
+from mapsr.methods.speed import EXACT, Pace, pace_of
 from mapsr.progress import Watch, unwatched
 from mapsr.settings import values_of
-from mapsr.upsample import PixelFeatures, Upsampler
+from mapsr.upsample import EnlargedOperator, PixelFeatures, PixelOperator, Upsampler
+
+logger = logging.getLogger(__name__)
 
 # Fewest tokens along an axis: attention upsamplers look at a token's neighbours.
 _FEWEST_TOKENS = 2
@@ -33,12 +39,15 @@ class FeatureExtractor:
         memory_mib: int = 2048,
         watch: Watch = unwatched,
         cached: CachedEncoder | None = None,
+        pace: Pace = EXACT,
     ) -> None:
         self.encoder = encoder.to(device)
         self.upsampler = upsampler.to(device)
+        self.upsampler.precision = pace.upsampler
         self.device = device
         self.watch = watch
         self.cached = cached
+        self.pace = pace
         self._room = memory_mib << 20
         self._memory: dict[object, PixelFeatures] = {}
 
@@ -51,12 +60,21 @@ class FeatureExtractor:
         with self.watch("encode"):
             tokens = (self.cached or self.encoder)(image)
         with self.watch("upsample"):
-            features = PixelFeatures.of(tokens, self.upsampler(image, tokens))
+            features = PixelFeatures.of(tokens, self._operator(image, tokens))
         size = _bytes(features)
         if remember and size <= self._room:
             self._room -= size
             self._memory[key] = features
         return features
+
+    def _operator(self, image: Tensor, tokens: Tensor) -> PixelOperator:
+        """The upsampler's operator; where it sees a smaller image, carried to the pixels."""
+        size, guide = (image.shape[2], image.shape[3]), self.pace.guide
+        grid = (tokens.shape[2], tokens.shape[3])  # at least a pixel a token
+        small = (max(size[0] // guide, grid[0]), max(size[1] // guide, grid[1]))
+        seen = image if small == size else F.adaptive_avg_pool2d(image, small)
+        operator: PixelOperator = self.upsampler(seen, tokens)
+        return operator if small == size else EnlargedOperator(operator, size)
 
     @property
     def weights(self) -> dict[str, dict[str, str] | None]:
@@ -90,15 +108,47 @@ def build_extractor(parts: MethodParts, runtime: Runtime) -> FeatureExtractor:
     backbone, upsampler = parts.backbone, parts.upsampler
     assert backbone is not None and upsampler is not None, "groups that a method uses are there"
     encoder = backbone.build(runtime.weights_folder)
+    pace = pace_of(parts, runtime.device)
+    if pace.note:
+        logger.warning("speed=fast: %s", pace.note)
     cache = runtime.cache.open()
+    if pace.encoder == torch.bfloat16:
+        encoder = halve(encoder)
+    cached = None if cache is None else CachedEncoder(encoder, values_of(backbone), cache)
+    if runtime.compiled:
+        encoder.encode = compiled(encoder.encode)  # type: ignore[assignment,method-assign]
     return FeatureExtractor(
         encoder,
         upsampler.build(runtime.weights_folder),
         runtime.device,
         runtime.memory_mib,
         runtime.watch,
-        None if cache is None else CachedEncoder(encoder, values_of(backbone), cache),
+        cached,
+        pace,
     )
+
+
+def compiled(encode: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """Let torch compile an encoder at its first image of each size.
+
+    Raises:
+        ConfigError: when it is called: torch can't compile here.
+    """
+    from torch._dynamo.exc import TorchDynamoException  # seconds, which others need not wait
+
+    fast = torch.compile(encode, dynamic=False)
+
+    def called(image: Tensor) -> Tensor:
+        try:
+            return fast(image)
+        except TorchDynamoException as error:
+            reason = str(error).strip().splitlines()[0]
+            raise ConfigError(
+                f"compute.compile=true, but torch can't compile the encoder here ({reason}): leave "
+                "it off, or install a C++ compiler that torch supports."
+            ) from error
+
+    return called
 
 
 def batches(chips: Iterable[Chip], most: int) -> Iterator[list[Chip]]:

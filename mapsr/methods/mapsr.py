@@ -16,6 +16,7 @@ from mapsr.methods.method import FitWork, ImageFacts, Method, State, Task
 from mapsr.methods.parts import MethodParts, Runtime
 from mapsr.methods.product_calibration import product_calibration
 from mapsr.methods.prompt_state import prior_of, probe_of, prompts_of
+from mapsr.methods.speed import cosines
 from mapsr.progress import Progress
 from mapsr.prompts import (
     ClassPrompts,
@@ -34,12 +35,13 @@ from mapsr.settings import Plain, choice, kind_of
 class MapSRSettings:
     """MapSR: prompts, upsampler, backbone and refinement have groups of their own."""
 
-    adjustable: ClassVar[tuple[str, ...]] = ("refine", "prior")
+    adjustable: ClassVar[tuple[str, ...]] = ("refine", "prior", "speed")
 
     @property
     def uses(self) -> tuple[str, ...]:
         """Groups and keys that results depend on."""
-        return ("backbone", "upsampler", "prompts", "prior", "refine", "compute.precision")
+        parts = ("backbone", "upsampler", "prompts", "prior", "refine", "speed")
+        return (*parts, "compute.precision")
 
     def learns_from(self, parts: MethodParts) -> str:
         """The labels that the prompts are made from."""
@@ -53,7 +55,8 @@ class MapSRSettings:
         """
         assert parts.refine is not None, "a group that the method uses is there"
         extractor = build_extractor(parts, runtime)
-        return MapSR(extractor, parts.refine, target.names, parts.prompts, runtime, parts.prior)
+        refine = parts.speed.eased(parts.refine) if parts.speed else parts.refine
+        return MapSR(extractor, refine, target.names, parts.prompts, runtime, parts.prior)
 
 
 class MapSR(Method):
@@ -230,7 +233,8 @@ class MapSR(Method):
         image = torch.stack([chip.image for chip in chips])
         valid = torch.stack([chip.valid for chip in chips])
         with self.runtime.watch("score"):
-            found = prompts.cosine(features)[..., :height, :width]
+            found = cosines(prompts, features, lambda: self._padded(image), self.refine_settings)
+            found = found[..., :height, :width]
             if self.prior is not None:
                 found = self.prior.posterior(found, prompts, *_products_of(chips))
         with self.runtime.watch("refine"):
@@ -248,6 +252,7 @@ class MapSR(Method):
             "prompts_from": kind_of(self.prompt_settings) if self.prompt_settings else "file",
             "prompt_pixels": dict(zip(self.class_names, counts, strict=bool(counts))),
             "cache": self.extractor.cache_facts(),
+            "speed": self.extractor.pace.facts(),
             **self._facts,
         }
 
@@ -267,6 +272,9 @@ class MapSR(Method):
         # floats of the sample, once in parts and once as a whole
         sample = 8 * self.extractor.encoder.dim * settings.sampled / (1 << 20)
         return FitWork(count, 2, sample, "prompts")
+
+    def _padded(self, image: Tensor) -> Tensor:
+        return self.extractor.pad(image.to(self.extractor.device))
 
     def _fitted(self) -> ClassPrompts:
         if self.prompts is None:

@@ -9,11 +9,12 @@ from mapsr.errors import ConfigError, require_choice, require_range
 from mapsr.features.cache import CacheSettings, NoCacheSettings
 from mapsr.features.encoder import EncoderSettings
 from mapsr.legends import Legend
+from mapsr.methods.speed import ExactSettings, SpeedSettings
 from mapsr.networks import NetworkSettings
 from mapsr.progress import Watch, unwatched
 from mapsr.prompts import PriorSettings, PromptSettings
 from mapsr.refine import RefineSettings
-from mapsr.settings import Plain, choice, chosen, group, groups_of, plain
+from mapsr.settings import Plain, aside, choice, chosen, group, groups_of, plain
 from mapsr.training import TrainingSettings
 from mapsr.upsample.upsampler import UpsamplerSettings
 
@@ -33,15 +34,20 @@ class ComputeSettings:
     precision: str = "32-true"
     """Lightning's name of the precision of a training: "32-true" gives published numbers,
     "bf16-mixed" is faster on recent GPUs."""
-    batch: int = 1
-    """Chips encoded at once; more keep a GPU busy, 1 is best on a CPU."""
+    compile: bool = aside(False)
+    """Let torch compile the encoder: some minutes at the first chip of each size, which pays on a
+    GPU over thousands of chips."""
+    batch: int | None = None
+    """Chips encoded at once. null: one on a CPU, which is best there; where a GPU maps, as many as
+    its memory takes, found once by measuring."""
     memory_mib: int = 2048
     """Features kept between the passes over the chips that are fitted on, at most; those that find
     no room are computed again."""
 
     def __post_init__(self) -> None:
         require_choice(self.device, ("auto", "cpu", "cuda"), "compute.device")
-        require_range(self.batch, "compute.batch", low=1)
+        if self.batch is not None:
+            require_range(self.batch, "compute.batch", low=1)
         require_range(self.memory_mib, "compute.memory_mib")
 
     def find(self) -> torch.device:
@@ -68,19 +74,21 @@ class Runtime:
         device: of its tensors.
         weights_folder: searched for published weights before all others.
         precision: Lightning's name of the precision of a training.
-        batch: most chips that are encoded at once.
+        batch: most chips that are encoded at once; None: one, or what a GPU's memory takes.
         memory_mib: features kept while fitting.
         cache: where tokens are kept on disk.
         watch: times the stages.
+        compiled: whether torch compiles the encoder.
     """
 
     device: torch.device
     weights_folder: str | None = None
     precision: str = "32-true"
-    batch: int = 1
+    batch: int | None = None
     memory_mib: int = 0
     cache: CacheSettings = field(default_factory=NoCacheSettings)
     watch: Watch = unwatched
+    compiled: bool = False
 
     def on(self, device: torch.device) -> "Runtime":
         """The same on another device."""
@@ -130,6 +138,7 @@ class MethodParts:
     prompts: PromptSettings | None = group(optional=True)
     prior: PriorSettings | None = group(optional=True)
     refine: RefineSettings | None = group(optional=True)
+    speed: SpeedSettings | None = group(optional=True)
     network: NetworkSettings | None = group(optional=True)
     training: TrainingSettings | None = group(optional=True)
     recipe: str = "corrected"
@@ -137,6 +146,11 @@ class MethodParts:
 
     def __post_init__(self) -> None:
         require_choice(self.recipe, RECIPES, "recipe")
+        if self.speed not in (None, ExactSettings()) and "speed" not in self.method.uses:
+            raise ConfigError(
+                "speed= is set, but the method has no encoder whose tokens are upsampled, so there "
+                "is nothing that it makes faster: leave it out, or choose method=mapsr_em."
+            )
         for name in ("network", "training"):
             given, used = getattr(self, name) is not None, name in self.method.uses
             if given and not used:

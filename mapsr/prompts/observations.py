@@ -7,11 +7,9 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from mapsr import budgets
 from mapsr.legends import NODATA
 from mapsr.upsample import PixelFeatures
-
-# Pixels whose features are made dense at once, for the covariance.
-_ROWS = 8192
 
 
 @dataclass(frozen=True)
@@ -146,7 +144,7 @@ class FactoredPixels:
             for part in range(len(products)):
                 pixels = (products[part].flatten() != NODATA).nonzero()[:, 0]
                 one = features.select(part)
-                for some in pixels.split(_ROWS):
+                for some in pixels.split(budgets.COVARIANCE_ROWS.on(pixels)):
                     dense = one.at(some)[0].double() - shift
                     count += len(dense)
                     first += dense.sum(0)

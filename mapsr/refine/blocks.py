@@ -7,11 +7,7 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
-# Rows that are whole at once: 480 against 20 000 nodes are 38 MB. No power of two, for then the
-# columns of a result share a few lines of the cache, and its transpose takes four times as long.
-_BLOCK = 480
-# Elements that are kept for their mirror images, 64 MiB: enough for all pairs of 5700 nodes.
-_KEPT = 16 << 20
+from mapsr import budgets
 
 
 def symmetric_rows(
@@ -32,13 +28,14 @@ def symmetric_rows(
     Yields:
         Which rows; the rows, (n, N). The next step overwrites them.
     """
-    reach = max(1, math.isqrt(_KEPT) // _BLOCK) * _BLOCK
-    if count**2 <= 2 * _KEPT:  # half of it is kept
+    step, most = budgets.PAIR_ROWS.on(like), budgets.PAIRS_KEPT.on(like)
+    reach = max(1, math.isqrt(most) // step) * step
+    if count**2 <= 2 * most:  # half of it is kept
         reach = count
-    buffer = like.new_empty(min(_BLOCK, count), count)
+    buffer = like.new_empty(min(step, count), count)
     kept: deque[tuple[slice, Tensor]] = deque()
-    for start in range(0, count, _BLOCK):
-        block = slice(start, min(start + _BLOCK, count))
+    for start in range(0, count, step):
+        block = slice(start, min(start + step, count))
         end = min(start + reach, count)
         while kept and kept[0][0].start + reach < block.stop:
             kept.popleft()

@@ -1,19 +1,19 @@
 """The graph that scores are propagated over."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import sparse
 from torch import Tensor
 
+from mapsr import budgets
+from mapsr.extras import require_extra
 from mapsr.refine.blocks import largest, symmetric_rows
 
-# Nodes whose candidates are compared at once.
-_BLOCK = 1024
-# Rows weighed at once: with 5000 columns, distances and weights stay in a core's cache.
-_ROWS = 32
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def neighbour_graph(
     *,
     joint: bool,
     exact_up_to: int,
-) -> sparse.csr_array:
+) -> "sparse.csr_array":
     """Weights of each node's nearest neighbours; the node itself counts as one and is left out.
 
     Args:
@@ -66,6 +66,8 @@ def neighbour_graph(
     Returns:
         (N, N) float64, row i holding node i's choice; not symmetric.
     """
+    from scipy import sparse  # seconds, which settings alone need not
+
     count = len(features)
     k = min(neighbours, count)
     find = _exact if count <= exact_up_to else _approximate
@@ -77,18 +79,22 @@ def neighbour_graph(
     return sparse.csr_array((data, (rows[other], columns[other])), shape=(count, count))
 
 
-def symmetric(weights: sparse.csr_array, *, mutual_twice: bool) -> sparse.csr_array:
+def symmetric(weights: "sparse.csr_array", *, mutual_twice: bool) -> "sparse.csr_array":
     """Make a graph undirected: W + W^T if ``mutual_twice``, else the larger of both."""
+    from scipy import sparse
+
     if mutual_twice:
         return sparse.csr_array(weights + weights.T)
     return sparse.csr_array(weights.maximum(weights.T))
 
 
-def normalised(weights: sparse.csr_array) -> sparse.csr_array:
+def normalised(weights: "sparse.csr_array") -> "sparse.csr_array":
     """D^-1/2 W D^-1/2; a node without edges keeps a row of zeros.
 
     Source: MapSR, below equation (12).
     """
+    from scipy import sparse
+
     degree: NDArray[np.float64] = np.asarray(weights.sum(axis=1)).ravel()
     root = np.zeros_like(degree)
     root[degree > 0] = degree[degree > 0] ** -0.5
@@ -107,20 +113,21 @@ def _exact(
     def compare(rows: slice, columns: slice) -> Tensor:
         rank = features[rows] @ features[columns].T
         if joint:
-            for some, x in zip(rank.split(_ROWS), places[rows].split(_ROWS), strict=True):
-                kernel.weigh_(some, _squares(x[:, None], places[columns]))
+            step = budgets.WEIGHED_ROWS.on(rank)
+            for some, x in zip(rank.split(step), places[rows].split(step), strict=True):
+                kernel.weigh_(some, squares(x[:, None], places[columns]))
         return rank
 
     for block, rank in symmetric_rows(compare, count, features):
         values[block], chosen[block] = largest(rank, k)
         if not joint:
-            away = _squares(places[block, None], places[chosen[block]])
+            away = squares(places[block, None], places[chosen[block]])
             kernel.weigh_(values[block], away)
     return chosen, values
 
 
-def _squares(x: Tensor, y: Tensor) -> Tensor:
-    """Squared distances of places (..., 2), shaped as they broadcast."""
+def squares(x: Tensor, y: Tensor) -> Tensor:
+    """Return squared distances of places (..., 2), shaped as they broadcast."""
     down, across = x[..., 0] - y[..., 0], x[..., 1] - y[..., 1]
     return down.square_().addcmul_(across, across)
 
@@ -133,6 +140,8 @@ def _approximate(
     Source: Dong et al., Efficient k-nearest neighbor graph construction, WWW 2011,
     doi:10.1145/1963405.1963487.
     """
+    few = "raise refine.exact_up_to (slower) or choose refine=none"
+    require_extra("pynndescent", f"A graph of {len(features)} nodes", few)
     from pynndescent import NNDescent  # takes seconds, and most graphs are small
 
     wanted = min(2 * k, len(features)) if joint else k
@@ -145,12 +154,10 @@ def _approximate(
     found = torch.from_numpy(index.neighbor_graph[0]).long().to(features.device)
     itself = torch.arange(len(features), device=features.device)[:, None]
     found = torch.where(found < 0, itself, found)  # fewer found than asked for
-    values = []
-    for z, x, some in zip(
-        features.split(_BLOCK), places.split(_BLOCK), found.split(_BLOCK), strict=True
-    ):
+    values, step = [], budgets.CANDIDATES.on(features)
+    for z, x, some in zip(features.split(step), places.split(step), found.split(step), strict=True):
         similarity = (features[some] @ z[..., None])[..., 0]  # (block, wanted)
-        values.append(kernel.weigh_(similarity, _squares(x[:, None], places[some])))
+        values.append(kernel.weigh_(similarity, squares(x[:, None], places[some])))
     weights = torch.cat(values)
     if not joint:
         return found, weights

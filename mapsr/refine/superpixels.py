@@ -3,8 +3,6 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skimage.color import rgb2lab
-from skimage.segmentation import slic
 from torch import Tensor
 
 # The chip that the paper's number of segments is meant for.
@@ -38,6 +36,9 @@ def superpixels(
     inside = valid.cpu().numpy()
     if not inside.any():
         return torch.full((height, width), -1), 0
+    from skimage.color import rgb2lab  # seconds, which settings alone need not
+    from skimage.segmentation import slic
+
     rgb = image[:3].permute(1, 2, 0).cpu().numpy()
     if stretched:
         low, high = rgb[inside].min(), rgb[inside].max()
@@ -46,7 +47,7 @@ def superpixels(
     if not inside.all():
         lab[~inside] = lab[inside].mean(axis=0)  # nodata is not an edge
     spread = float(lab.max() - lab.min()) or 1.0
-    wanted = max(1, round(segments * height * width / PAPER_CHIP_PX**2))
+    wanted = wanted_segments(height, width, segments)
     cut: NDArray[np.int64] = slic(
         lab,
         n_segments=wanted,
@@ -60,3 +61,8 @@ def superpixels(
     there = np.bincount(cut[inside]) > 0
     labels[inside] = (np.cumsum(there) - 1)[cut[inside]]
     return torch.from_numpy(labels), int(there.sum())
+
+
+def wanted_segments(height: int, width: int, segments: int) -> int:
+    """Superpixels of an image, from those of a chip of 448 x 448 px."""
+    return max(1, round(segments * height * width / PAPER_CHIP_PX**2))

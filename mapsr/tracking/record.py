@@ -7,13 +7,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
 import mapsr
+from mapsr.geo.states import state_of
+from mapsr.redaction import redact_words
+from mapsr.remote import RemotePath
 from mapsr.tracking.commands import own_command
 from mapsr.weights import sha256_of
 
@@ -45,11 +48,15 @@ class Stopwatch:
 
     Attributes:
         started: when the watch was made, UTC.
+
+    Args:
+        clock: gives seconds; of the wall by default.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
         self.started = datetime.now(UTC)
-        self._begin = time.perf_counter()
+        self._clock = clock
+        self._begin = clock()
         self._seconds: dict[str, float] = {}
         self._lock = threading.Lock()
         self._local = threading.local()
@@ -61,19 +68,19 @@ class Stopwatch:
         with self._lock:
             self._seconds.setdefault(stage, 0.0)
         depth[stage] = depth.get(stage, 0) + 1
-        begin = time.perf_counter()
+        begin = self._clock()
         try:
             yield
         finally:
             depth[stage] -= 1
             if depth[stage] == 0:
                 with self._lock:
-                    self._seconds[stage] += time.perf_counter() - begin
+                    self._seconds[stage] += self._clock() - begin
 
     @property
     def seconds(self) -> dict[str, float]:
         """Seconds by stage, in the order of first entry, and their frame as "total"."""
-        return {**self._seconds, "total": time.perf_counter() - self._begin}
+        return {**self._seconds, "total": self._clock() - self._begin}
 
 
 def collect_record(
@@ -92,14 +99,14 @@ def collect_record(
         device: the torch device that did the work, as torch writes it.
         seeds: what each seed is for -> the seed.
         weights: name and sha256 of each file of weights that was loaded.
-        inputs: the files that were read; each is hashed in full.
+        inputs: the files that were read; each of this machine is hashed in full.
         command: the command line; that of the run by default, see ``commanded``.
 
     Raises:
         OSError: an input can't be read any more.
     """
     return {
-        "command": shlex.join(own_command() if command is None else command),
+        "command": shlex.join(redact_words(own_command() if command is None else command)),
         "directory": str(Path.cwd()),
         "started": watch.started.isoformat(timespec="seconds"),
         "seconds": {stage: round(value, 3) for stage, value in watch.seconds.items()},
@@ -117,9 +124,12 @@ def collect_record(
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of mapsr, Python and the packages that can change a result."""
+    """Return the versions of mapsr, Python and the packages here that can change a result."""
     found = {"mapsr": mapsr.__version__, "python": platform.python_version()}
-    return found | {name: metadata.version(name) for name in PACKAGES}
+    for name in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):  # of an extra, which was not needed
+            found[name] = metadata.version(name)
+    return found
 
 
 def git_state(root: Path | None = None) -> dict[str, object] | None:
@@ -145,9 +155,16 @@ def git_state(root: Path | None = None) -> dict[str, object] | None:
 def fingerprint(path: Path) -> dict[str, object]:
     """Return path, size in bytes and SHA-256 of a file; the same content gives the same hash.
 
+    Of one on the network, path and size, what its server says of its version, and a hash over its
+    header: it is not fetched as a whole.
+
     Raises:
         OSError: the file can't be read.
+        RasterError: what lies on the network can't be read.
     """
+    if isinstance(path, RemotePath):
+        size, *rest = state_of(path)
+        return {"path": str(path), "size_bytes": size, "state": rest}
     return {
         "path": str(path),
         "size_bytes": path.stat().st_size,

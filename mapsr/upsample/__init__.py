@@ -2,6 +2,7 @@
 
 from mapsr.upsample.anyup import AnyUp, AnyUpSettings
 from mapsr.upsample.bilateral import Bilateral, BilateralSettings
+from mapsr.upsample.enlarged import EnlargedOperator, carried
 from mapsr.upsample.features import PixelFeatures
 from mapsr.upsample.fixed import Bilinear, BilinearSettings, Nearest, NearestSettings
 from mapsr.upsample.global_attention import GlobalOperator
@@ -19,6 +20,7 @@ __all__ = [
     "BilateralSettings",
     "Bilinear",
     "BilinearSettings",
+    "EnlargedOperator",
     "GlobalOperator",
     "GroupedOperator",
     "Jafar",
@@ -31,4 +33,5 @@ __all__ = [
     "PixelFeatures",
     "PixelOperator",
     "Upsampler",
+    "carried",
 ]

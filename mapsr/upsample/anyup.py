@@ -11,11 +11,13 @@ Source: Wimmer et al., AnyUp: Universal Feature Upsampling, 2025, doi:10.48550/a
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mapsr import budgets
 from mapsr.errors import ConfigError
 from mapsr.settings import choice
 from mapsr.upsample.cells import Axis, Cells
@@ -34,9 +36,6 @@ GROUPS = 8
 REACH = 0.1
 # What the public checkpoints were trained on: ImageNet statistics of RGB in [0, 1].
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-# Elements of one chunk of attention logits: 2 MiB on a CPU; a GPU wants more at once.
-_LOGITS = 1 << 19
-_LOGITS_GPU = 8 << 20
 
 
 @choice("upsampler", "anyup")
@@ -50,6 +49,9 @@ class AnyUpSettings:
     checkpoint: str | None = None
     """Path of a weight file to use instead of the registry's: set it for weights of your own
     training, or on a machine without network."""
+
+    coarsens: ClassVar[bool] = True
+    halves: ClassVar[bool] = True
 
     def build(self, weights_folder: str | None = None) -> "AnyUp":
         """Build the upsampler with its weights.
@@ -204,7 +206,7 @@ class AnyUp(Upsampler):
         return self._encode_queries(pixels, size), keys  # takes over the memory of ``pixels``
 
     def _encode_image(self, image: Tensor) -> Rows:
-        rows = Rows.of(image).encode(self.image_encoder)
+        rows = Rows.of(image.to(self.precision)).encode(self.image_encoder)
         rows.rotate(*self.rope.tables(rows.size))
         return rows
 
@@ -230,16 +232,15 @@ class AnyUp(Upsampler):
         self, queries: Tensor, keys: Tensor, size: tuple[int, int], grid: tuple[int, int]
     ) -> LocalOperator:
         cells = _cells(size, grid).to(queries.device)
-        weights = queries.new_empty(len(queries), *cells.shape)
+        weights = keys.new_empty(len(queries), *cells.shape)
         shut = [
-            torch.zeros_like(axis.allowed, dtype=queries.dtype).masked_fill_(
-                ~axis.allowed, -math.inf
-            )
+            torch.zeros_like(axis.allowed, dtype=keys.dtype).masked_fill_(~axis.allowed, -math.inf)
             for axis in (cells.rows, cells.columns)
         ]
-        elements = _LOGITS_GPU if queries.is_cuda else _LOGITS
+        elements = budgets.ANYUP_LOGITS.on(queries)
         for part in cells.chunks(elements // (len(queries) * HEADS)):
-            query = self.cross_decode.cross_attn.query(queries[:, cells.pixels[part].clamp_min(0)])
+            query = queries[:, cells.pixels[part].clamp_min(0)].float()
+            query = self.cross_decode.cross_attn.query(query)
             query = query.unflatten(3, (HEADS, -1)).transpose(2, 3)  # (B, g, heads, M, 32)
             key = keys[:, cells.tokens[part]].unflatten(3, (HEADS, -1)).permute(0, 1, 3, 4, 2)
             blocked = cells.combine(torch.add, shut[0], shut[1], cells=part)[:, None]

@@ -6,16 +6,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mapsr import budgets
 from mapsr.errors import require_range
 from mapsr.settings import choice
 from mapsr.upsample.cells import Axis, Cells
 from mapsr.upsample.local import LocalOperator
 from mapsr.upsample.operator import PixelOperator
 from mapsr.upsample.upsampler import Upsampler
-
-# Elements of a temporary array: 1 MiB stays in a CPU's cache; a GPU wants more at once.
-_CPU = 1 << 18
-_GPU = 4 << 20
 
 
 @choice("upsampler", "bilateral")
@@ -67,7 +64,7 @@ class Bilateral(Upsampler):
         guide = F.adaptive_avg_pool2d(image, size).flatten(2).transpose(1, 2)  # (B, H W, bands)
         means = F.adaptive_avg_pool2d(image, grid).flatten(2).transpose(1, 2)  # (B, h w, bands)
         weights = near.new_empty(len(image), *cells.shape)
-        for part in cells.chunks((_GPU if image.is_cuda else _CPU) // len(image)):
+        for part in cells.chunks(budgets.BILATERAL.on(image) // len(image)):
             colour = guide[:, cells.pixels[part].clamp_min(0)]  # (B, g, M, bands)
             unlike = torch.cdist(colour, means[:, cells.tokens[part]])  # (B, g, M, K)
             unlike.div_(self.settings.colour).square_()

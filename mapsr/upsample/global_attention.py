@@ -6,12 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mapsr import budgets
 from mapsr.upsample.operator import OneMatrix
-
-# Elements of a block's logits, pixels x tokens of one head: 4 MiB in float32 stay in a CPU's
-# cache; a GPU wants more at once.
-_BLOCK = 1 << 20
-_BLOCK_GPU = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -80,12 +76,13 @@ class GlobalOperator(OneMatrix):
         are summed over a set before values are carried. Pixels of no set cost nothing.
         """
         pooled = values.new_zeros(len(values), count, values.shape[2], dtype=torch.float64)
+        plane = self.size[0] * self.size[1]
         for image, label in enumerate(labels.flatten(1)):
             ordered, order = label.sort(stable=True)
             first = int(torch.searchsorted(ordered, 0))
             for some in order[first:].split(self._step):
                 names, local = label[some].unique_consecutive(return_inverse=True)
-                rows = self._weights(image, some)  # (n, h w)
+                rows = self._weights(image, some % plane)  # (n, h w)
                 if weights is not None:
                     rows *= weights[image].flatten()[some, None]
                 sums = rows.new_zeros(len(names), rows.shape[1]).index_add_(0, local, rows)
@@ -110,7 +107,7 @@ class GlobalOperator(OneMatrix):
     @property
     def _step(self) -> int:
         """Pixels of a block."""
-        elements = _BLOCK_GPU if self.queries.is_cuda else _BLOCK
+        elements = budgets.ATTENTION.on(self.queries)
         return max(1, elements // self.keys.shape[1])
 
     def _blocks(self) -> Iterator[tuple[int, slice]]:

@@ -10,6 +10,7 @@ doi:10.48550/arXiv.2506.11136 (PaulCouairon/JAFAR, Apache-2.0).
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
+from typing import ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -50,6 +51,8 @@ class JafarSettings:
     downloaded."""
     dim: int = 768
     """Length of the encoder's tokens: 384 for ViT-S, 768 for ViT-B, 1024 for ViT-L."""
+
+    coarsens: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         require_choice(self.weights, PUBLISHED, "upsampler.weights")

@@ -10,12 +10,13 @@ Source: Chambon et al., NAF: Zero-Shot Feature Upsampling via Neighborhood Atten
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import cast
+from typing import ClassVar, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mapsr import budgets
 from mapsr.errors import ConfigError
 from mapsr.settings import choice
 from mapsr.upsample.anyup import MEAN, STD
@@ -39,8 +40,6 @@ GROUPS = 8
 KERNEL = 9
 # Longest side of the image against the output's; a larger image is reduced first.
 LARGEST = 4
-# Elements of one chunk of attention logits: 4 MiB.
-_LOGITS = 1 << 20
 
 
 @choice("upsampler", "naf")
@@ -52,6 +51,8 @@ class NafSettings:
     """Path of the weight file, always needed: naf_release.pth of the publisher's release, or
     weights of your own training in the same layout. The publisher gives no hash, so nothing is
     downloaded."""
+
+    coarsens: ClassVar[bool] = True
 
     def build(self, weights_folder: str | None = None) -> "Naf":
         """Build the upsampler with its weights; the folder of weights is not looked into.
@@ -221,7 +222,7 @@ def _attend(queries: Tensor, keys: Tensor, cells: Cells, near: list[Tensor]) -> 
     """Weights of two heads, (2, B, G, M, K), from queries (B, H W, 128) and keys (B, h w, 128)."""
     batch, heads = len(queries), WIDTH // HEAD
     weights = queries.new_empty(heads, batch, *cells.shape)
-    for part in cells.chunks(_LOGITS // (batch * heads)):
+    for part in cells.chunks(budgets.NAF_LOGITS.on(queries) // (batch * heads)):
         query = queries[:, cells.pixels[part].clamp_min(0)] * HEAD**-0.5  # (B, g, M, 128)
         query = query.unflatten(3, (heads, HEAD)).permute(3, 0, 1, 2, 4)
         key = keys[:, cells.tokens[part]].unflatten(3, (heads, HEAD)).permute(3, 0, 1, 4, 2)

@@ -11,8 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-# Pixels whose rows of A are made dense at once.
-_ROWS = 2048
+from mapsr import budgets
 
 
 class PixelOperator(Protocol):
@@ -60,9 +59,10 @@ class PixelOperator(Protocol):
 
         Args:
             values: (B, h w, C) of tokens.
-            labels: (B, H, W) int64 set of each pixel, 0 .. count - 1; negative: none.
+            labels: (B, H, W) int64 set of each pixel, 0 .. count - 1; negative: none. With (B, S,
+                H, W), a pixel counts in S sets, more than once where one is named again.
             count: how many sets there are.
-            weights: (B, H, W) weight of each pixel; None: one.
+            weights: weight of each pixel in each of its sets, as ``labels``; None: one.
 
         Returns:
             (B, count, C).
@@ -96,5 +96,5 @@ class OneMatrix(ABC):
 
     def at(self, tokens: Tensor, pixels: Tensor) -> Tensor:
         """F at flat pixel positions (n,), the same ones in each image: (B, n, D)."""
-        parts = [self.rows(some) @ tokens for some in pixels.split(_ROWS)]
+        parts = [self.rows(some) @ tokens for some in pixels.split(budgets.DENSE_ROWS.on(tokens))]
         return torch.cat(parts, dim=1) if parts else tokens[:, :0]

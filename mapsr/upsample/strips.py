@@ -14,13 +14,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# Pixels of a strip on a CPU: 4096 x 128 floats are 2 MiB. A GPU takes the image whole.
-_STRIP = 4096
+from mapsr import budgets
 
 
 @dataclass
 class Rows:
     """A batch of maps, channels last, that layers change in place.
+
+    Values may be bfloat16: products are of such numbers then, and sums over the image float32.
 
     Attributes:
         values: (B, H, W, C) contiguous.
@@ -43,7 +44,7 @@ class Rows:
 
     def linear(self, weight: Tensor, into: "Rows | None" = None) -> "Rows":
         """Apply a 1 x 1 convolution; ``into`` may be these rows themselves."""
-        matrix = weight.flatten(1).T
+        matrix = weight.flatten(1).T.to(self.values.dtype)
         if into is None:
             into = Rows(self.values.new_empty(*self.values.shape[:3], len(weight)), self.spare)
         for strip in self._strips():
@@ -73,14 +74,14 @@ class Rows:
             x = self.values[:, strip].unflatten(3, (heads, -1))
             cos_a, sin_a = (table[strip, :, None] for table in rows)
             turned = torch.cat([-x[..., half:], x[..., :half]], dim=4)
-            x.mul_(cos_a * cos_b - sin_a * sin_b)
-            x.add_(turned.mul_(sin_a * cos_b + cos_a * sin_b))
+            x.mul_((cos_a * cos_b - sin_a * sin_b).to(x.dtype))
+            x.add_(turned.mul_((sin_a * cos_b + cos_a * sin_b).to(x.dtype)))
 
     def residual(self, layer: nn.Module) -> None:
         """Apply a residual block in place."""
         norm, _, first, other, _, second = cast(Any, layer.block)
         inner = self._through(norm, first)
-        matrix = second.weight.flatten(1).T.expand(len(self.values), -1, -1)
+        matrix = self._matrix(second)
         for strip, active in inner._activated(other):
             _pixels(self.values[:, strip]).baddbmm_(_pixels(active), matrix)
 
@@ -153,16 +154,22 @@ class Rows:
                 below = torch.zeros_like(above)
             rows = torch.cat([above, here, below], dim=1).permute(0, 3, 1, 2)
             above = here[:, -1:].clone()
-            here.copy_(F.conv2d(rows, weight, padding=(0, 1)).permute(0, 2, 3, 1))
+            plane = F.conv2d(rows, weight.to(rows.dtype), padding=(0, 1))
+            here.copy_(plane.permute(0, 2, 3, 1))
 
     def _through(self, norm: nn.GroupNorm, convolution: nn.Conv2d) -> "Rows":
-        matrix = convolution.weight.flatten(1).T.expand(len(self.values), -1, -1)
+        matrix = self._matrix(convolution)
         if self.spare is None or self.spare.shape != self.values.shape:
             self.spare = torch.empty_like(self.values)
         inner = Rows(self.spare)
         for strip, active in self._activated(norm):
             torch.bmm(_pixels(active), matrix, out=_pixels(inner.values[:, strip]))
         return inner
+
+    def _matrix(self, convolution: nn.Conv2d) -> Tensor:
+        """The matrix of a 1 x 1 convolution, once for each image: (B, C, channels)."""
+        matrix = convolution.weight.flatten(1).T.to(self.values.dtype)
+        return matrix.expand(len(self.values), -1, -1)
 
     def _activated(self, norm: nn.GroupNorm) -> Iterator[tuple[slice, Tensor]]:
         gain, shift = self._affine(norm)
@@ -175,8 +182,8 @@ class Rows:
         sums = self.values.new_zeros(2, batch, channels, dtype=torch.float64)
         for strip in self._strips():
             x = self.values[:, strip]
-            sums[0] += x.sum((1, 2))
-            sums[1] += x.square().sum((1, 2))
+            sums[0] += x.sum((1, 2), dtype=torch.float32)
+            sums[1] += x.square().sum((1, 2), dtype=torch.float32)
         size = height * width * channels // norm.num_groups
         mean, square = sums.unflatten(2, (norm.num_groups, -1)).sum(3) / size  # (B, groups) each
         scale = ((square - mean.square()).clamp_min(0) + norm.eps).rsqrt()
@@ -190,7 +197,7 @@ class Rows:
 
     def _strips(self) -> Iterator[slice]:
         batch, height, width, _ = self.values.shape
-        step = height if self.values.is_cuda else max(1, _STRIP // (batch * width))
+        step = min(height, max(1, budgets.STRIP.on(self.values) // (batch * width)))
         for top in range(0, height, step):
             yield slice(top, min(top + step, height))
 
@@ -206,8 +213,8 @@ class _Pool:
     def __init__(self, rows: Rows, grid: tuple[int, int]) -> None:
         batch, height, width, channels = rows.values.shape
         self.down = pool_matrix(height, grid[0]).to(rows.values)  # (h, H)
-        self.across = pool_matrix(width, grid[1]).to(rows.values)  # (w, W)
-        self.rows = rows.values.new_zeros(batch, grid[0], width, channels)
+        self.across = pool_matrix(width, grid[1]).to(rows.values.device)  # (w, W)
+        self.rows = rows.values.new_zeros(batch, grid[0], width, channels, dtype=torch.float32)
 
     def add(self, strip: slice, values: Tensor) -> None:
         """Add (B, rows, W, C)."""

@@ -6,10 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mapsr import budgets
+
 FILTER = 5
-# Elements of one chunk of filter responses: 1 MiB stays in a CPU's cache; a GPU wants more.
-_RESPONSES = 1 << 18
-_RESPONSES_GPU = 8 << 20
 
 
 class FeatureUnification(nn.Module):
@@ -36,7 +35,7 @@ class FeatureUnification(nn.Module):
         inside = F.pad(tokens.new_ones(1, 1, h, w), (reach,) * 4)
         share = 1 / F.conv2d(inside, torch.ones_like(self.basis[:1]))[0, 0]  # (h, w)
         bank = self.basis.flatten(1).T  # (25, 128)
-        elements = _RESPONSES_GPU if tokens.is_cuda else _RESPONSES
+        elements = budgets.RESPONSES.on(tokens)
         step = max(1, elements // (channels * filters))
         out = tokens.new_empty(batch, h, w, filters)
         for image, row, left in product(range(batch), range(h), range(0, w, step)):

@@ -15,9 +15,11 @@ class Upsampler(nn.Module, ABC):
 
     Attributes:
         weights: name and SHA-256 of the weights, None for an upsampler without weights.
+        precision: of the products over the pixels of the image, where the upsampler heeds it.
     """
 
     weights: dict[str, str] | None = None
+    precision: torch.dtype = torch.float32
 
     @torch.no_grad()
     def forward(
@@ -52,7 +54,9 @@ class UpsamplerSettings(Protocol):
     """What each choice of the group ``upsampler`` offers.
 
     Settings with a field ``weights`` need that entry of the weight registry, unless their
-    ``checkpoint`` is set.
+    ``checkpoint`` is set. Those with ``coarsens = True`` are of a network over the pixels of the
+    image, which may see a smaller one with speed=fast; those with ``halves = True`` heed
+    ``Upsampler.precision``.
     """
 
     def build(self, weights_folder: str | None = None) -> Upsampler:

@@ -10,10 +10,19 @@ from make_maps import QUICK, finished_run, labels_of, mapped
 from mapsr.cli.main import main
 from mapsr.geo import read_grid, read_values, write_raster
 
+SECRETS = {
+    "WANDB_API_KEY": "7f" * 20,
+    "AWS_SECRET_ACCESS_KEY": "mellon-and-friend",
+    "HF_TOKEN": "hf_speak-friend",
+}
+
 
 @pytest.fixture(scope="module")
 def run(scene_folder, tmp_path_factory):
-    return finished_run(scene_folder, tmp_path_factory.mktemp("door") / "run")
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in SECRETS.items():
+            patch.setenv(name, value)
+        return finished_run(scene_folder, tmp_path_factory.mktemp("door") / "run")
 
 
 @pytest.fixture
@@ -159,3 +168,11 @@ def test_a_closed_run_folder_is_a_sentence(run, image, tmp_path, capsys):
         assert "Permission denied" in capsys.readouterr().err
     finally:
         closed.chmod(0o700)
+
+
+def test_no_secret_of_the_environment_is_in_a_record(run):
+    files = [path for path in run.rglob("*") if path.is_file()]
+    assert len(files) > 8
+    for path in files:
+        content = path.read_bytes()
+        assert not [name for name, value in SECRETS.items() if value.encode() in content], path

@@ -15,6 +15,7 @@ COMMANDS = [
     *("", "run", "map", "table", "bench", "bench upsample", "bench map", "bench fit", "data"),
     *("data fetch", "data check", "weights", "weights fetch", "cache", "cache clear", "doctor"),
     *("label", "areas", "score", "sample", "change", "compare", "sieve", "vectors", "page", "runs"),
+    "preview",
     *("help", "bench label", "completion"),
 ]
 # runs `python -m mapsr ... --help` and says on the last line which heavy package came in

@@ -51,6 +51,18 @@ def test_the_map_is_that_of_the_run(run, image, tmp_path, capsys):
     assert (labels_of(out) == labels_of(run / "maps" / "village.tif")).all()
 
 
+def test_a_fitted_method_maps_fast_and_the_record_says_what_that_came_to(run, image, tmp_path):
+    out = tmp_path / "map.tif"
+    assert mapped(run, image, out, "speed=fast", "speed.neighbours=7") == 0
+    record = json.loads((tmp_path / "map_record.json").read_text())
+    # without networks there is nothing to be made faster but the graph
+    assert record["speed"] == {"encoder": "float32", "upsampler": "float32", "guide": 1}
+    assert record["settings"]["speed"]["neighbours"] == 7
+    with rasterio.open(out) as dataset:
+        made = json.loads(dataset.tags()["MAPSR_CONFIGURATION"])
+    assert made["speed"]["kind"] == "fast"
+
+
 def test_the_map_carries_grid_palette_and_tags(run, image, tmp_path):
     out = tmp_path / "map.tif"
     assert mapped(run / "fitted.safetensors", image, out) == 0

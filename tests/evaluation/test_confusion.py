@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from mapsr import budgets
 from mapsr.errors import DataError
-from mapsr.evaluation import confusion as confusion_module
 from mapsr.evaluation.confusion import Confusion
 
 
@@ -33,7 +33,7 @@ def test_blocks_give_what_the_whole_gives(monkeypatch):
     generator = np.random.default_rng(3151)
     truth, prediction = generator.choice(np.array([0, 1, 2, 255], np.uint8), (2, 11, 6))
     whole = Confusion.of(truth, prediction, 3)
-    monkeypatch.setattr(confusion_module, "BLOCK_PX", 5)
+    monkeypatch.setattr(budgets, "COUNTED_PX", budgets.Budget(5))
     np.testing.assert_array_equal(Confusion.of(truth, prediction, 3).counts, whole.counts)
     assert whole.counts.sum() == (truth != 255).sum()
 

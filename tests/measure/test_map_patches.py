@@ -13,6 +13,7 @@ from rasterio.crs import CRS
 from rasterio.features import shapes
 from scipy import ndimage
 
+from mapsr import budgets
 from mapsr.cli.main import main
 from mapsr.errors import ConfigError
 from mapsr.geo import Grid, write_raster
@@ -145,7 +146,7 @@ def test_polygons_are_those_of_the_whole_raster_without_a_seam(tmp_path, monkeyp
     sure = np.where(labels == 255, np.nan, np.indices(labels.shape).sum(0) / 100)
     confidence = tmp_path / "sure.tif"
     write_raster(confidence, sure.astype(np.float32), ALBERS, nodata=np.nan)
-    monkeypatch.setattr("mapsr.measure.patches.STRIP_PX", 1)
+    monkeypatch.setattr(budgets, "MEASURED_PX", budgets.Budget(1))
     monkeypatch.setattr("mapsr.measure.patches._LEAST_ROWS", 6)
     monkeypatch.setattr("mapsr.measure.outlining._BATCH", 7)
     assert main(["vectors", str(path), f"out={out}", f"confidence={confidence}"]) == 0

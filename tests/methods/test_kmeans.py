@@ -7,6 +7,7 @@ from make_chips import NAMES, crosswalk, make_chip
 from stand_ins import MeanColour, uniform
 from threadpoolctl import threadpool_limits
 
+from mapsr import budgets
 from mapsr.data import Chip
 from mapsr.errors import ConfigError, DataError, FittedError
 from mapsr.geo import Window
@@ -194,9 +195,9 @@ def test_features_of_an_encoder_equal_dense_ones(tmp_path):
 def test_centres_compared_a_few_at_a_time_give_the_same(tmp_path, monkeypatch):
     method = fitted(tmp_path)
     whole = method.score(CHIPS[:2])["map"]
-    monkeypatch.setattr(clusters_module, "_ELEMENTS", 2 * 2 * 41 * 58)
+    monkeypatch.setattr(budgets, "CLUSTER_DISTANCES", budgets.Budget(2 * 2 * 41 * 58))
     assert (method.score(CHIPS[:2])["map"] != whole).double().mean() < 1e-3
-    monkeypatch.setattr(clusters_module, "_ELEMENTS", 1)
+    monkeypatch.setattr(budgets, "CLUSTER_DISTANCES", budgets.Budget(1))
     assert (method.score(CHIPS[:2])["map"] != whole).double().mean() < 1e-3
 
 
@@ -204,7 +205,7 @@ def test_of_equally_near_centres_the_first_is_taken(monkeypatch):
     features = BandFeatures(torch.zeros(1, 1, 2, 3))
     centres = torch.tensor([[2.0], [1.0], [-1.0], [1.0]])
     for elements in (1, 12, 1000):
-        monkeypatch.setattr(clusters_module, "_ELEMENTS", elements)
+        monkeypatch.setattr(budgets, "CLUSTER_DISTANCES", budgets.Budget(elements))
         assert (clusters_module.nearest(features, centres) == 1).all()
 
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from stand_ins import normal
 
-from mapsr.refine import blocks as blocks_module
+from mapsr import budgets
 from mapsr.refine.blocks import largest, symmetric_rows
 
 
@@ -24,21 +24,21 @@ def whole(count, matrix):
 @pytest.mark.parametrize("count", [1, 5, 6, 23, 24])
 @pytest.mark.parametrize("kept", [0, 40, 200, 10**6])
 def test_rows_are_those_of_the_matrix(monkeypatch, count, kept):
-    monkeypatch.setattr(blocks_module, "_BLOCK", 6)
-    monkeypatch.setattr(blocks_module, "_KEPT", kept)
+    monkeypatch.setattr(budgets, "PAIR_ROWS", budgets.Budget(6))
+    monkeypatch.setattr(budgets, "PAIRS_KEPT", budgets.Budget(kept))
     matrix = normal(1, count, count)
     matrix = matrix + matrix.T
     assert torch.equal(whole(count, matrix)[0], matrix)
 
 
 def test_half_of_the_pairs_are_computed_if_they_may_be_kept(monkeypatch):
-    monkeypatch.setattr(blocks_module, "_BLOCK", 6)
+    monkeypatch.setattr(budgets, "PAIR_ROWS", budgets.Budget(6))
     matrix = torch.ones(24, 24)
     assert whole(24, matrix)[1] == 6 * (24 + 18 + 12 + 6)
-    monkeypatch.setattr(blocks_module, "_KEPT", 0)
+    monkeypatch.setattr(budgets, "PAIRS_KEPT", budgets.Budget(0))
     assert whole(24, matrix)[1] == 24 * 24
     # two blocks of rows: each block is compared with itself and the next, and those before
-    monkeypatch.setattr(blocks_module, "_KEPT", 12**2)
+    monkeypatch.setattr(budgets, "PAIRS_KEPT", budgets.Budget(12**2))
     assert 6 * (24 + 18 + 12 + 6) < whole(24, matrix)[1] < 24 * 24
 
 

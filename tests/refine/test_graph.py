@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from scipy import sparse
 from stand_ins import normal, uniform
 
-from mapsr.refine import blocks as blocks_module
-from mapsr.refine import graph as graph_module
+from mapsr import budgets
 from mapsr.refine.graph import Kernel, neighbour_graph, normalised, symmetric
 
 PLAIN = Kernel(gamma=1, sigma=0)
@@ -59,8 +58,8 @@ def slow_graph(features, places, kernel, k, joint):
 def test_neighbours_and_weights_are_those_of_the_slow_way(
     monkeypatch, joint, kernel, block, rows, k
 ):
-    monkeypatch.setattr(blocks_module, "_BLOCK", block)
-    monkeypatch.setattr(graph_module, "_ROWS", rows)
+    monkeypatch.setattr(budgets, "PAIR_ROWS", budgets.Budget(block))
+    monkeypatch.setattr(budgets, "WEIGHED_ROWS", budgets.Budget(rows))
     features, places = nodes(1, 23, 4)
     ours = graph(features, places, kernel, k, joint=joint)
     expected = slow_graph(features, places, kernel, k, joint)

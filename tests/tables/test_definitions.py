@@ -199,7 +199,7 @@ def test_committed_definitions_load():
     for name in names:
         definition = load(name)
         assert definition.name == name
-        assert isinstance(definition, TableDefinition) == name.startswith("table")
+        assert isinstance(definition, TableDefinition) == name.startswith(("table", "speed"))
 
 
 @pytest.mark.parametrize("name", ["figure1", "figure1_patches"])

@@ -3,8 +3,9 @@ import torch
 import torch.nn.functional as F
 from stand_ins import dense, normal, random_anyup, uniform
 
+from mapsr import budgets
 from mapsr.errors import ConfigError, WeightsError
-from mapsr.upsample import AnyUp, AnyUpSettings, anyup, strips, unification
+from mapsr.upsample import AnyUp, AnyUpSettings, anyup
 from mapsr.upsample.anyup import window
 from mapsr.upsample.dense import dense_anyup
 from mapsr.upsample.unification import FeatureUnification
@@ -34,7 +35,7 @@ def inputs(seed, image, grid, dim=10):
 @pytest.mark.parametrize(("size", "grid", "output"), CASES)
 @pytest.mark.parametrize("strip", [4096, 50])
 def test_strips_and_cells_equal_the_published_way(network, monkeypatch, size, grid, output, strip):
-    monkeypatch.setattr(strips, "_STRIP", strip)
+    monkeypatch.setattr(budgets, "STRIP", budgets.Budget(strip))
     image, tokens = inputs(41, size, grid)
     ours = features(network(image, tokens, output), tokens)
     expected = dense_anyup(network, image, tokens, output)
@@ -51,14 +52,28 @@ def test_the_image_decides_where_features_change(network):
 def test_small_chunks_of_attention_equal_one(network, monkeypatch):
     image, tokens = inputs(44, (18, 25), (4, 5))
     whole = dense(network(image, tokens))
-    monkeypatch.setattr(anyup, "_LOGITS", 500)
+    monkeypatch.setattr(budgets, "ANYUP_LOGITS", budgets.Budget(500))
     torch.testing.assert_close(dense(network(image, tokens)), whole, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("strip", [4096, 50])
+def test_bfloat16_products_give_nearly_the_same_operator(network, monkeypatch, strip):
+    monkeypatch.setattr(budgets, "STRIP", budgets.Budget(strip))
+    image, tokens = inputs(42, (29, 38), (3, 5))
+    other = random_anyup(40)
+    other.precision = torch.bfloat16
+    operator, exact = other(image, tokens), network(image, tokens)
+    assert operator.weights.dtype == torch.float32
+    ours, expected = dense(operator), dense(exact)
+    torch.testing.assert_close(ours.sum(2), torch.ones(1, 29 * 38))
+    assert 0 < (ours - expected).abs().max() < 0.05
+    assert (ours - expected).abs().mean() < 0.005
 
 
 def test_a_strip_is_a_row_at_the_least(network, monkeypatch):
     image, tokens = inputs(45, (7, 30), (2, 4))
     whole = dense(network(image, tokens))
-    monkeypatch.setattr(strips, "_STRIP", 1)
+    monkeypatch.setattr(budgets, "STRIP", budgets.Budget(1))
     torch.testing.assert_close(dense(network(image, tokens)), whole, rtol=1e-4, atol=1e-6)
 
 
@@ -202,7 +217,7 @@ def test_feature_unification_in_parts_equals_whole(monkeypatch):
     module = FeatureUnification(128).requires_grad_(False)
     tokens = normal(55, 2, 7, 9, 4)
     whole = module(tokens)
-    monkeypatch.setattr(unification, "_RESPONSES", 3 * 7 * 128)
+    monkeypatch.setattr(budgets, "RESPONSES", budgets.Budget(3 * 7 * 128))
     torch.testing.assert_close(module(tokens), whole)
 
 

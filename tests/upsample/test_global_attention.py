@@ -4,7 +4,8 @@ import pytest
 import torch
 from stand_ins import dense, normal, uniform
 
-from mapsr.upsample import GlobalOperator, PixelFeatures, global_attention
+from mapsr import budgets
+from mapsr.upsample import GlobalOperator, PixelFeatures
 
 SIZE, GRID, HEADS = (7, 11), (3, 5), 3
 
@@ -12,7 +13,7 @@ SIZE, GRID, HEADS = (7, 11), (3, 5), 3
 @pytest.fixture(params=[1 << 20, 45, 1])
 def block(request, monkeypatch):
     """As one block, as blocks of three pixels, and as one pixel after the other."""
-    monkeypatch.setattr(global_attention, "_BLOCK", request.param)
+    monkeypatch.setattr(budgets, "ATTENTION", budgets.Budget(request.param))
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ def test_bytes_are_those_of_queries_and_keys(operator):
 
 def test_no_array_of_pixels_by_tokens_is_made(monkeypatch):
     """The largest array is what is kept, what is returned, or a block."""
-    monkeypatch.setattr(global_attention, "_BLOCK", 1000)
+    monkeypatch.setattr(budgets, "ATTENTION", budgets.Budget(1000))
     operator = GlobalOperator(normal(1, 1, 60 * 50, 4), normal(2, 1, 40, 4), 2, (60, 50), (5, 8))
     tokens = normal(3, 1, 40, 64)
     labels = torch.arange(3000).view(1, 60, 50) % 3

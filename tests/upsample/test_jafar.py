@@ -3,8 +3,9 @@ import torch
 import torch.nn.functional as F
 from stand_ins import dense, normal, uniform, with_random_weights
 
+from mapsr import budgets
 from mapsr.errors import ConfigError, WeightsError
-from mapsr.upsample import GlobalOperator, Jafar, JafarSettings, global_attention, strips
+from mapsr.upsample import GlobalOperator, Jafar, JafarSettings
 
 DIM = 10
 # image, tokens, output: odd, H != W, output smaller and larger than the image, one token in all
@@ -59,8 +60,8 @@ def rotated(network, x):
 @pytest.mark.parametrize("small", [False, True])
 def test_strips_and_blocks_equal_the_published_way(network, monkeypatch, size, grid, output, small):
     if small:
-        monkeypatch.setattr(strips, "_STRIP", 50)
-        monkeypatch.setattr(global_attention, "_BLOCK", 100)
+        monkeypatch.setattr(budgets, "STRIP", budgets.Budget(50))
+        monkeypatch.setattr(budgets, "ATTENTION", budgets.Budget(100))
     image, tokens = inputs(81, size, grid)
     ours = dense(network(image, tokens, output))
     expected = dense_jafar(network, image, tokens, output or size)

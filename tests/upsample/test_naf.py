@@ -3,8 +3,9 @@ import torch
 import torch.nn.functional as F
 from stand_ins import normal, uniform, with_random_weights
 
+from mapsr import budgets
 from mapsr.errors import ConfigError, WeightsError
-from mapsr.upsample import GroupedOperator, Naf, NafSettings, PixelFeatures, naf, strips
+from mapsr.upsample import GroupedOperator, Naf, NafSettings, PixelFeatures
 from mapsr.upsample.naf import neighbourhood
 
 DIM = 12
@@ -93,8 +94,8 @@ def whole(operator, tokens):
 @pytest.mark.parametrize("small", [False, True])
 def test_strips_and_cells_equal_the_published_way(network, monkeypatch, size, grid, output, small):
     if small:
-        monkeypatch.setattr(strips, "_STRIP", 50)
-        monkeypatch.setattr(naf, "_LOGITS", 500)
+        monkeypatch.setattr(budgets, "STRIP", budgets.Budget(50))
+        monkeypatch.setattr(budgets, "NAF_LOGITS", budgets.Budget(500))
     image, tokens = inputs(131, size, grid)
     ours = whole(network(image, tokens, output), tokens)
     expected = dense_naf(network, image, tokens, output or size)

@@ -2,7 +2,8 @@ import pytest
 import torch
 from stand_ins import dense, normal, random_anyup, random_operator, uniform
 
-from mapsr.upsample import Bilateral, BilateralSettings, Bilinear, LocalOperator, Nearest, local
+from mapsr import budgets
+from mapsr.upsample import Bilateral, BilateralSettings, Bilinear, LocalOperator, Nearest
 
 SIZE, GRID = (13, 22), (3, 5)
 UPSAMPLERS = {
@@ -24,7 +25,7 @@ def made(request):
 @pytest.fixture(params=[1 << 20, 300])
 def chunk(request, monkeypatch):
     """As one chunk and as many."""
-    monkeypatch.setattr(local, "_CHUNK", request.param)
+    monkeypatch.setattr(budgets, "CELLS", budgets.Budget(request.param))
 
 
 WAYS = ["_squares", "_squares_by_window", "_squares_by_pair"]

@@ -3,8 +3,8 @@ import torch
 import torch.nn.functional as F
 from stand_ins import dense, normal, random_features, uniform
 
+from mapsr import budgets
 from mapsr.upsample import Bilinear, PixelFeatures
-from mapsr.upsample import operator as operator_module
 
 SIZE, GRID, DIM = (11, 18), (3, 4), 24
 
@@ -65,7 +65,7 @@ def test_sums_and_unit_sums(features, whole):
 def test_at_gives_single_pixels_in_order(features, whole, monkeypatch):
     pixels = torch.tensor([190, 3, 197, 0, 3])
     close(features.at(pixels), whole[:, pixels], 1e-6)
-    monkeypatch.setattr(operator_module, "_ROWS", 2)
+    monkeypatch.setattr(budgets, "DENSE_ROWS", budgets.Budget(2))
     close(features.at(pixels), whole[:, pixels], 1e-6)
     assert features.at(pixels[:0]).shape == (2, 0, DIM)
 

@@ -3,14 +3,14 @@ import torch
 import torch.nn.functional as F
 from stand_ins import normal, random_anyup
 
-from mapsr.upsample import strips
+from mapsr import budgets
 from mapsr.upsample.strips import Rows, pool_matrix
 
 
 @pytest.fixture(params=[10_000, 40])
 def strip(request, monkeypatch):
     """As one strip and as many."""
-    monkeypatch.setattr(strips, "_STRIP", request.param)
+    monkeypatch.setattr(budgets, "STRIP", budgets.Budget(request.param))
 
 
 @pytest.fixture(scope="module")
