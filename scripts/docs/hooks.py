@@ -10,6 +10,7 @@ from markdown.extensions import Extension
 from markdown.inlinepatterns import InlineProcessor
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -62,6 +63,17 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     }.items():
         files.append(File.generated(config, path, content=source.read_bytes()))
     return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Take links to files of the repository that are no pages for what they say."""
+    folder = Path(config.docs_dir).resolve()
+
+    def shown(link: "re.Match[str]") -> str:
+        target = (folder / page.file.src_uri).parent.joinpath(link[2]).resolve()
+        return link[1] if target.exists() and not target.is_relative_to(folder) else link[0]
+
+    return re.sub(r"\[([^\]]*)\]\(((?:\.\./)+[^)#]*)\)", shown, markdown)
 
 
 class InlineMath(Extension):
