@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: install run test soak mutants fuzz bench check format lock picture clean
+.PHONY: install run test soak mutants fuzz bench check format docs lock picture clean
 
 install: $(READY)
 
@@ -57,11 +57,15 @@ format: install
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# The documentation site; a warning is an error. A browser opens outputs/site/index.html.
+docs: install
+	$(BIN)/python -m mkdocs build --strict --config-file scripts/docs/mkdocs.yml
+
 # Pins every dependency for every platform; names no index, so that any registry will do.
 lock: install
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 		--no-emit-index-url --no-annotate --custom-compile-command "make lock" \
-		--all-extras --group dev --output-file requirements.lock pyproject.toml
+		--all-extras --group dev --group docs --output-file requirements.lock pyproject.toml
 
 # The README's picture, from the default run.
 picture: install

@@ -10,8 +10,9 @@ from mapsr.errors import WeightsError
 if TYPE_CHECKING:
     import torch
 
-_WRAPPERS = ("state_dict", "model")
-"""Keys under which trainings save the tensors, beside optimizers and the like."""
+_WRAPPERS = ("state_dict", "model", "teacher")
+"""Keys under which trainings save the tensors, beside optimizers and the like; the teacher is what
+self-distillation keeps."""
 _PARALLEL = "module."
 """What torch's DataParallel puts before each name."""
 
@@ -21,7 +22,8 @@ def load_state(path: Path) -> "dict[str, torch.Tensor]":
 
     Args:
         path: a safetensors file by its suffix, else a file of ``torch.save``: tensors by name, or
-            these under "state_dict" or "model". A prefix "module." of all names is left out.
+            these under "state_dict", "model" or "teacher". A prefix "module." of all names is left
+            out.
 
     Raises:
         WeightsError: the file can't be read, or holds more than tensors.

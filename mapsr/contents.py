@@ -6,7 +6,7 @@ from pathlib import Path
 from mapsr.errors import WeightsError
 from mapsr.paths import is_there, local_path
 from mapsr.settings import Plain, content_of
-from mapsr.weights import REGISTRY, entry, locate, sha256_of
+from mapsr.weights import find_entry, locate, sha256_of, weights_name
 
 
 def contents_of(settings: object, weights_folder: str | None = None) -> Plain:
@@ -29,8 +29,8 @@ def contents_of(settings: object, weights_folder: str | None = None) -> Plain:
         if not (is_there(file) and file.is_file()):
             raise WeightsError(f"checkpoint '{path}' is not a file; name an existing one.")
         kept["checkpoint"] = _hash_of(file)
-    elif isinstance(kept.get("weights"), str) and kept.get("pretrained", True):
-        kept |= _unpublished(str(kept["weights"]), weights_folder)
+    elif (name := weights_name(settings)) and kept.get("pretrained", True):
+        kept |= _unpublished(name, weights_folder)
     return kept
 
 
@@ -47,7 +47,8 @@ def _own_file(value: object) -> object:
 
 def _unpublished(name: str, folder: str | None) -> Plain:
     """The hash of weights that have no published one, which any file of their name could be."""
-    if name not in REGISTRY or entry(name).sha256:
+    known = find_entry(name)
+    if known is None or known.sha256:
         return {}
     path = locate(name, folder)
     return {"weights_sha256": path and _hash_of(path)}

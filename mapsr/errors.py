@@ -5,6 +5,8 @@ import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from mapsr.redaction import redact
+
 SYSTEM_HELP = {
     errno.EMFILE: "raise the limit of open files (ulimit -n), or use fewer threads",
     errno.ENFILE: "close other programs, or raise the machine's limit of open files",
@@ -28,7 +30,13 @@ SYSTEM_HELP = {
 
 
 class MapsrError(Exception):
-    """Base of all errors that the command line shows as one sentence, without a trace."""
+    """Base of all errors that the command line shows as one sentence, without a trace.
+
+    Credentials in addresses are hidden in what it says.
+    """
+
+    def __init__(self, *words: object) -> None:
+        super().__init__(*(redact(one) if isinstance(one, str) else one for one in words))
 
 
 class ConfigError(MapsrError):

@@ -1,12 +1,11 @@
 """Paths as users write them."""
 
 import os
-import re
 from pathlib import Path
 
 from mapsr.errors import ConfigError, MapsrError
-
-_REMOTE = re.compile(r"[a-z][a-z0-9+.-]+://|/vsi", re.IGNORECASE)
+from mapsr.redaction import redact_address
+from mapsr.remote import RemotePath, is_remote
 
 
 def local_path(text: str, what: str, error: type[MapsrError] = ConfigError) -> Path:
@@ -23,11 +22,11 @@ def local_path(text: str, what: str, error: type[MapsrError] = ConfigError) -> P
     """
     if not text.strip():
         raise error(f"{what} is empty, expected a path.")
-    if _REMOTE.match(text):
+    if is_remote(text):
         raise error(
-            f"{what} is '{text}', which is not a file of this machine, expected one: download it; "
-            "what is to be read may also be named by a VRT (gdal_translate -of VRT), within an "
-            "archive too."
+            f"{what} is '{redact_address(text)}', which is not a file of this machine, expected "
+            "one: download it; what is to be read may also be named by a VRT (gdal_translate -of "
+            "VRT), within an archive too."
         )
     try:
         os.fsencode(text)
@@ -43,7 +42,10 @@ def true_path(path: Path) -> Path:
     """Return the path that links lead to, as far as they lead anywhere, without an error.
 
     ``Path.resolve`` raises for links that lead back to themselves, and for names no file can have.
+    What lies on the network has no links.
     """
+    if isinstance(path, RemotePath):
+        return path
     try:
         return Path(os.path.realpath(path))
     except (OSError, ValueError):

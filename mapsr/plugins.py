@@ -6,14 +6,16 @@ the folder that its ``CONF`` names, else in ``conf`` beside a package's ``__init
 """
 
 import importlib
-import importlib.util
 import logging
 import pkgutil
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from functools import cache
 from importlib import metadata
+from importlib.abc import PathEntryFinder
 from pathlib import Path
 from types import ModuleType
+from typing import cast
 
 import mapsr
 from mapsr.errors import ConfigError
@@ -46,20 +48,26 @@ def load_choices() -> tuple[Path, ...]:
     """
     for room in _ROOMS:
         package = importlib.import_module(f"mapsr.{room}")
-        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            # those without a choice may bring Lightning and the like, for seconds
-            if _registers(module.name):
-                importlib.import_module(module.name)
+        # those without a choice may bring Lightning and the like, for seconds
+        for name in _registering(package.__path__, f"{package.__name__}."):
+            importlib.import_module(name)
     folders = (_conf_of(module) for module in _plugins())
     return (conf_folder(), *(folder for folder in folders if folder))
 
 
-def _registers(name: str) -> bool:
-    """Whether a module may register a choice; one whose source can't be read may."""
-    spec = importlib.util.find_spec(name)
-    read = getattr(spec and spec.loader, "get_source", None)
-    source = read(name) if read else None
-    return source is None or "@choice(" in source
+def _registering(paths: Iterable[str], prefix: str) -> Iterator[str]:
+    """Names of the modules that may register a choice; one whose source can't be read may.
+
+    Looks at sources alone, where ``pkgutil.walk_packages`` would import every package on the way.
+    """
+    for module in pkgutil.iter_modules(paths, prefix):
+        spec = cast(PathEntryFinder, module.module_finder).find_spec(module.name)
+        read = getattr(spec and spec.loader, "get_source", None)
+        source = read(module.name) if read else None
+        if source is None or "@choice(" in source:
+            yield module.name
+        if spec is not None and spec.submodule_search_locations:
+            yield from _registering(spec.submodule_search_locations, f"{module.name}.")
 
 
 def conf_folder() -> Path:

@@ -1,10 +1,14 @@
 """How long-running work reports its progress, whatever displays it."""
 
+import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol, TypeVar
 
 Item = TypeVar("Item")
+
+PATIENCE_S = 2.0
+"""What takes longer should say that it goes on, and how long it will take."""
 
 
 class Progress(Protocol):
@@ -21,6 +25,43 @@ class Quiet:
     def track(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
         """Yield ``items`` unchanged."""
         yield from items
+
+
+def slowly(
+    progress: Progress,
+    items: Iterable[Item],
+    what: str,
+    total: int,
+    *,
+    patience_s: float = PATIENCE_S,
+) -> Iterator[Item]:
+    """Yield ``items`` unchanged, and show those that are left once that has taken a while.
+
+    For work that is over at once most of the time, and would then only be noise.
+
+    Args:
+        progress: shows the work.
+        items: as of ``Progress.track``.
+        what: the work is called.
+        total: how many there are.
+        patience_s: after so many seconds it is shown.
+    """
+    begin = time.monotonic()
+    rest = iter(items)
+    for done, item in enumerate(rest, start=1):
+        yield item
+        if time.monotonic() - begin >= patience_s and done < total:
+            yield from progress.track(rest, what, total - done)
+
+
+@contextmanager
+def stage(progress: Progress, what: str) -> Iterator[None]:
+    """Show a block of work that has no steps: that it began, and when it is over."""
+    steps = progress.track((None,), what, 1)
+    next(steps, None)
+    yield
+    for _ in steps:
+        pass
 
 
 Watch = Callable[[str], AbstractContextManager[object]]

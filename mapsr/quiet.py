@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
+from mapsr.extras import require_extra
+
 if TYPE_CHECKING:
     import lightning as L
 
@@ -24,6 +26,7 @@ def fit_quietly(
         precision: Lightning's name of the precision.
         epochs: passes over the batches.
     """
+    require_extra("lightning", "A training")
     import lightning as L
 
     with _without_tips(), warnings.catch_warnings():

@@ -1,21 +1,18 @@
 """Which public weights mapsr knows, and where on this machine they are."""
 
-import hashlib
-import json
 import logging
 import os
 import re
-import shutil
-import urllib.request
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
 
 from mapsr.checkpoints import load_state
+from mapsr.downloads import address, fetch, sha256_of
 from mapsr.errors import WeightsError, near_match
 from mapsr.files import whole_file
 from mapsr.paths import is_there, local_path
-from mapsr.published import REGISTRY, Weights
+from mapsr.published import REGISTRY, Weights, of_timm, require_accepted
 from mapsr.trust import Evidence, record, recorded
 
 __all__ = [
@@ -24,6 +21,7 @@ __all__ = [
     "Weights",
     "cache_folder",
     "entry",
+    "find_entry",
     "is_offline",
     "load_state",
     "locate",
@@ -31,11 +29,10 @@ __all__ = [
     "sha256_of",
     "verified_against",
     "verify",
+    "weights_name",
 ]
 
 logger = logging.getLogger(__name__)
-
-TIMEOUT_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -54,20 +51,43 @@ class ResolvedWeights:
 
 
 def entry(name: str) -> Weights:
-    """Return the registry's entry.
+    """Return the registry's entry, or one made for "timm/MODEL.TAG".
 
     Raises:
-        WeightsError: the registry has no such name.
+        WeightsError: no weights are called so.
     """
-    if name not in REGISTRY:
+    found = find_entry(name)
+    if found is None:
         raise WeightsError(
-            f"no weights are called '{name}', expected one of {', '.join(sorted(REGISTRY))}."
-            f"{near_match(name, REGISTRY)}"
+            f"no weights are called '{name}', expected one of {', '.join(sorted(REGISTRY))}, or "
+            f"timm/MODEL.TAG.{near_match(name, REGISTRY)}"
         )
-    return REGISTRY[name]
+    return found
 
 
-def resolve(name: str, checkpoint: str | None = None, folder: str | None = None) -> ResolvedWeights:
+def find_entry(name: str) -> Weights | None:
+    """Return what is known of weights; None: nothing is called so."""
+    return REGISTRY.get(name) or of_timm(name, REGISTRY.values())
+
+
+def weights_name(settings: object) -> str | None:
+    """Name of the published weights of settings: where they leave it open, by their model.
+
+    Returns:
+        The name; None where the settings have no weights.
+    """
+    name, model = getattr(settings, "weights", ""), getattr(settings, "model", None)
+    if name is None and isinstance(model, str):
+        return entry(f"timm/{model}").name
+    return name if isinstance(name, str) and name else None
+
+
+def resolve(
+    name: str,
+    checkpoint: str | None = None,
+    folder: str | None = None,
+    accepted: str | None = None,
+) -> ResolvedWeights:
     """Find weights on this machine, else download them.
 
     The order is: ``checkpoint``, ``folder``, the folder MAPSR_WEIGHTS, the caches of mapsr and of
@@ -76,12 +96,14 @@ def resolve(name: str, checkpoint: str | None = None, folder: str | None = None)
     used, which is noted down then; except ``checkpoint``, which may be anybody's training.
 
     Args:
-        name: a name in the registry.
+        name: a name in the registry, or "timm/MODEL.TAG".
         checkpoint: path of a file to use in place of the published one.
         folder: a folder that holds files under the registry's file names.
+        accepted: licence that was read and accepted, for weights that ask for it.
 
     Raises:
-        WeightsError: the registry has no such name.
+        WeightsError: no weights are called so.
+        WeightsError: they ask for a licence to be accepted, and it is not.
         WeightsError: ``checkpoint``, ``folder`` or MAPSR_WEIGHTS names nothing.
         WeightsError: the file is damaged or was changed; see ``verify``.
         WeightsError: the weights are not here and can't be downloaded.
@@ -95,6 +117,7 @@ def resolve(name: str, checkpoint: str | None = None, folder: str | None = None)
                 "leave checkpoint unset to use the published weights."
             )
         return ResolvedWeights(path.name, path, sha256_of(path))
+    require_accepted(weights, accepted)
     found = locate(name, folder)
     if found is None:
         return _download(weights)
@@ -206,12 +229,6 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache", "mapsr", "weights")
 
 
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file of any size, as 64 hexadecimal digits."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def _folder(what: str, value: str) -> Path:
     path = local_path(value, what, WeightsError)
     if not (is_there(path) and path.is_dir()):
@@ -236,10 +253,10 @@ def _download(weights: Weights) -> ResolvedWeights:
         raise _absent(weights, "the network is switched off by MAPSR_OFFLINE or HF_HUB_OFFLINE")
     path = cache_folder() / weights.file
     try:
-        url, expected = _address(weights)
-        logger.info("downloading %s (%d MiB) from %s", weights.name, weights.size_mib, url)
+        url, expected = address(weights)
+        logger.info("downloading %s (%s) from %s", weights.name, weights.facts, url)
         with whole_file(path) as temporary:
-            got = _fetch(url, temporary)
+            got = fetch(url, temporary)
             if got != expected:
                 raise WeightsError(
                     f"the download of {weights.name} from {url} is damaged: SHA-256 is {got}, "
@@ -253,37 +270,11 @@ def _download(weights: Weights) -> ResolvedWeights:
     return found
 
 
-def _address(weights: Weights) -> tuple[str, str | None]:
-    """Return where to fetch a file from and the hash it must have."""
-    if weights.hub is None:
-        assert weights.url is not None, weights
-        return weights.url, weights.sha256
-    repository, file = weights.hub
-    endpoint = os.environ.get("HF_ENDPOINT", "https://huggingface.co").rstrip("/")
-    url = f"{endpoint}/{repository}/resolve/main/{file}"
-    if weights.sha256 is not None:
-        return url, weights.sha256
-    listing_url = f"{endpoint}/api/models/{repository}/tree/main"
-    with urllib.request.urlopen(listing_url, timeout=TIMEOUT_S) as stream:
-        listing = json.load(stream)
-    declared = {item["path"]: item["lfs"]["oid"] for item in listing if "lfs" in item}
-    if file not in declared:
-        raise ValueError(f"{repository} lists no large file '{file}'")
-    return url, declared[file]
-
-
-def _fetch(url: str, path: Path) -> str:
-    """Download to a file and return the hash of what came."""
-    with urllib.request.urlopen(url, timeout=TIMEOUT_S) as stream, path.open("wb") as out:
-        shutil.copyfileobj(stream, out)
-    return sha256_of(path)
-
-
 def _absent(weights: Weights, why: str) -> WeightsError:
     where = weights.url or f"{weights.source} (file {(weights.hub or ('', ''))[1]})"
     return WeightsError(
         f"the weights {weights.name} are not on this machine and {why}. Fetch them from {where} "
-        f"(about {weights.size_mib} MiB, {weights.licence}), save them as {weights.file} in a "
+        f"({weights.facts}), save them as {weights.file} in a "
         "folder, and set MAPSR_WEIGHTS=FOLDER. Without any weights, "
         "`backbone=texture upsampler=bilateral` runs."
     )

@@ -30,7 +30,7 @@ ROOMS = {
     "measure": {"legends", "geo", "evaluation"},
     "labelling": {"legends", "geo", "mapping", "evaluation"},
     "report": {"legends", "geo", "data", "evaluation"},
-    "tracking": {"data", "evaluation"},
+    "tracking": {"geo", "data", "evaluation"},
     "experiment": {
         *("legends", "geo", "data", "methods", "mapping", "evaluation", "report", "tracking"),
     },
@@ -47,7 +47,8 @@ ROOMS = {
         "region",
     },
     "doctor": {
-        *("legends", "geo", "data", "upsample", "methods", "mapping", "tracking", "region"),
+        *("legends", "geo", "data", "upsample", "methods", "mapping", "measure", "tracking"),
+        "region",
     },
     "benchmarks": {
         *("legends", "geo", "data", "features", "upsample", "prompts", "refine", "methods"),
@@ -55,25 +56,14 @@ ROOMS = {
     },
     "cli": {
         *("data", "measure", "labelling", "report", "tracking", "experiment", "tables", "region"),
-        *("rounds", "doctor", "benchmarks", "pages"),
+        *("rounds", "doctor", "benchmarks", "pages", "geo"),
     },
     "api": {"geo", "methods", "experiment", "region", "tracking", "cli"},
 }
 # beside the rooms, open to all of them
 OPEN = {
-    *(
-        "budgets",
-        "changes",
-        "contents",
-        "errors",
-        "files",
-        "findings",
-        "folders",
-        "guard",
-        "locks",
-        "paths",
-    ),
-    *("reference", "sums"),
+    *("budgets", "changes", "contents", "downloads", "errors", "extras", "files", "findings"),
+    *("folders", "guard", "locks", "paths", "redaction", "reference", "remote", "sums"),
     *(
         "checkpoints",
         "plugins",
@@ -81,6 +71,7 @@ OPEN = {
         "published",
         "quoting",
         "quiet",
+        "seeds",
         "settings",
         "strict_yaml",
         "trust",
@@ -95,9 +86,13 @@ FOREIGN = {
     "rasterio": {"geo", "data", "doctor"},
     "pyogrio": {"geo"},
     "shapely": {"geo"},
+    "pystac": {"geo"},
 }
 # modules of the command line that all commands may use
-SHARED = {"advice", "compose", "console", "keys", "repeat", "sweep", "tables", "words"}
+SHARED = {
+    *("advice", "candidates", "compose", "console", "examining", "inputs", "keys", "outline"),
+    *("parsers", "repeat", "sweep", "tables", "words"),
+}
 
 
 def relative(path: Path) -> str:

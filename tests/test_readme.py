@@ -1,11 +1,10 @@
-"""Every command that the README gives works as it stands there."""
+"""The commands that README and the guides give work as they stand there, one after another."""
 
-import re
-import shlex
 from pathlib import Path
 
 import numpy as np
 import pytest
+from documents import lines
 from make_scenes import make_scene_folder
 
 from mapsr.cli.main import main, parser
@@ -13,24 +12,18 @@ from mapsr.geo import image_info, read_codes, write_raster
 from mapsr.geo.readers import common_grid
 from mapsr.weights import REGISTRY
 
-ROOT = Path(__file__).parents[1]
-BLOCK = re.compile(r"^ {4}((?:make|mapsr) [^\n]*)$", re.MULTILINE)
-COMMANDS = [
-    shlex.split(line, comments=True) for line in BLOCK.findall((ROOT / "README.md").read_text())
-]
+START = ("README.md", "docs/quickstart.md")
+COUNTY = ("README.md", "docs/county.md")
+RESEARCH = ("README.md", "docs/quickstart.md", "docs/research.md")
 SMALL = ["logger=none"]
+DRAWN = ["data.height=160", "data.width=176", "data.fit_scenes=1", "data.score_scenes=1"]
+QUICK = ["prompts.pixels=4000", "prompts.epochs=2"]
 
 
-def commands(*start: str) -> list[list[str]]:
-    found = [words[1:] for words in COMMANDS if tuple(words[: len(start)]) == start]
+def commands(pages: tuple[str, ...], *start: str) -> list[list[str]]:
+    found = lines(*pages, start=("mapsr", *start))
     assert found, start
     return found
-
-
-def test_make_targets_exist() -> None:
-    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    for (target,) in commands("make"):
-        assert target in targets
 
 
 def write_union(paths: list[Path], path: Path) -> None:
@@ -59,39 +52,60 @@ def county(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def test_a_region_is_mapped_by_the_commands_given(county: Path) -> None:
-    doctor, (fit, apply) = commands("mapsr", "doctor"), commands("mapsr", "map")[:2]
-    for words in (*(words for words in doctor if len(words) > 1), fit, apply):
+def test_a_region_is_mapped_and_asked_by_the_commands_given(county: Path) -> None:
+    found = [words for words in commands(COUNTY) if words[0] not in ("run", "table", "label")]
+    done = set()
+    for words in found:
+        if words[0] in ("weights", "bench") or any("dinov2" in word for word in words):
+            continue  # they need weights
         assert main(words) == 0, words
-    assert (county / "map.tif").is_file()
+        done.add(words[0])
+    assert done >= {"doctor", "map", "areas", "sample", "change"}
+    assert (county / "map.tif").is_file() and (county / "sample.gpkg").is_file()
     assert len(list((county / "county/maps").glob("*.tif"))) == 3
+    assert len([words for words in commands(("README.md",), "map")]) == 2
 
 
 def test_own_data_are_mapped_by_the_commands_given(county: Path) -> None:
-    own = [words for words in commands("mapsr", "run") if "output=outputs/county" in words]
-    assert len(own) == 1
+    own = [words for words in commands(RESEARCH, "run") if "output=outputs/county" in words]
+    assert len(own) == 1  # README and the guide give the same
     assert main([*own[0], *SMALL]) == 0
     assert len(list((county / "outputs/county/maps").glob("*_probe.tif"))) == 3
 
 
 def test_the_paper_s_configuration_composes(capsys: pytest.CaptureFixture[str]) -> None:
-    (paper,) = [words for words in commands("mapsr", "run") if "experiment=paper" in words]
+    (paper,) = [words for words in commands(RESEARCH, "run") if "experiment=paper" in words]
     assert main([*paper, "--show"]) == 0
     assert "vit_base_patch14_dinov2" in capsys.readouterr().out
-    (fetch,) = commands("mapsr", "weights", "fetch")
+    (fetch,) = commands(RESEARCH, "weights", "fetch")
     assert set(fetch[2:]) <= set(REGISTRY)
 
 
-def test_other_commands_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_drawn_scenes_are_run_shown_compared_and_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.chdir(tmp_path)
-    small = ["data.height=200", "data.width=232", "data.fit_scenes=1", "data.score_scenes=1"]
-    for number, words in enumerate(commands("mapsr", "run")):
-        if any(word.startswith(("data=", "experiment=")) for word in words):
+    first, *others = commands(RESEARCH, "run")
+    first = next(words for words in (first, *others) if "output=outputs/first" in words)
+    assert main([*first, *DRAWN, *QUICK, *SMALL]) == 0
+    (page,) = commands(START, "page")
+    assert main(page) == 0 and (tmp_path / "outputs/first/page.html").is_file()
+    for number, words in enumerate(others):
+        if words == first or any(word.startswith(("data=", "experiment=")) for word in words):
             continue  # above
-        folder = [] if "-m" in words else [f"output=run{number}"]
-        assert main([*words, *small, *SMALL, *folder]) == 0
+        repeated = any(word.startswith("config=") for word in words)
+        drawn = [] if repeated else [*DRAWN, *SMALL]
+        drawn += [] if repeated or any(word.startswith("method=") for word in words) else QUICK
+        apart = "-m" in words or any(word.startswith("output=") for word in words)
+        assert main([*words, *drawn, *([] if apart else [f"output=run{number}"])]) == 0, words
+    assert (tmp_path / "outputs/second/metrics.json").is_file()  # by config=
+    (tmp_path / "outputs/second").rename(tmp_path / "outputs/county")
+    capsys.readouterr()
+    for words in commands(RESEARCH, "runs"):
+        assert main(words) == 0, words
+    assert "outputs/county" in capsys.readouterr().out
 
 
 def test_long_commands_are_there() -> None:
-    for words in (*commands("mapsr", "bench"), *commands("mapsr", "table")):
+    for words in (*commands(("docs/results.md",), "bench"), *commands(RESEARCH, "table")):
         assert parser().parse_args(words).run

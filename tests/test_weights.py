@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from mapsr import weights
 from mapsr.errors import WeightsError
+from mapsr.published import DINOV3
 
 CONTENT = b"published bytes"
 HASH = hashlib.sha256(CONTENT).hexdigest()
@@ -198,6 +199,31 @@ def test_registry_is_complete():
     assert weights.entry("anyup_multi_backbone").url == (
         "https://github.com/wimmerth/anyup/releases/download/checkpoint_v2/anyup_multi_backbone.pth"
     )
+
+
+def test_any_model_of_timm_has_an_entry_and_known_ones_their_own():
+    entry = weights.entry("timm/convnext_nano.d1h_in1k")
+    assert entry.hub == ("timm/convnext_nano.d1h_in1k", "model.safetensors")
+    assert entry.file == "convnext_nano.d1h_in1k.safetensors"
+    assert (entry.sha256, entry.terms) == (None, None)
+    assert weights.entry("timm/vit_base_patch14_dinov2.lvd142m").name == "dinov2_vitb14"
+    assert weights.entry("timm/vit_7b_patch16_dinov3.sat493m").terms == DINOV3
+    for name in ("timm/", "timm/a/b", "timm/../x", "other/model.tag", "timm/a.b.c"):
+        with pytest.raises(WeightsError, match=r"no weights are called .* or timm/MODEL\.TAG"):
+            weights.entry(name)
+
+
+def test_a_licence_that_asks_for_it_is_accepted_first(tmp_path):
+    entry = weights.entry("dinov3_vits16")
+    put(tmp_path, CONTENT, entry.file)
+    for accepted in (None, "dinov2"):
+        with pytest.raises(WeightsError, match=r"DINOv3 License, which .*accept_licence=dinov3"):
+            weights.resolve("dinov3_vits16", folder=str(tmp_path), accepted=accepted)
+    found = weights.resolve("dinov3_vits16", folder=str(tmp_path), accepted="dinov3")
+    assert (found.name, found.sha256) == ("dinov3_vits16", HASH)
+    # a file of one's own is one's own
+    own = put(tmp_path / "own", b"own")
+    assert weights.resolve("dinov3_vits16", checkpoint=str(own)).name == "by_url.pth"
 
 
 @pytest.mark.parametrize(

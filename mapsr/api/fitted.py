@@ -145,7 +145,13 @@ def fit(
         words = [f"image={as_path(image, Path(folder), 'image')}", f"coarse={coarse}"]
         words += [f"out={path.with_suffix('')}.tif", *overrides, *words_of(keys)]
         settings = compose_map(words)
-        images = usable(find_images(settings.image, settings.coarse), settings, None)
+        found = find_images(
+            settings.image,
+            settings.coarse,
+            image_asset=settings.image_asset,
+            coarse_asset=settings.coarse_asset,
+        )
+        images = usable(found, settings, None)
         fitted, _ = fit_region(images, settings, path, progress or Quiet())
     return Fitted(path, fitted)
 

@@ -30,6 +30,8 @@ from mapsr.rounds import LabelSettings, run_labelling
 
 _FEW = 9
 """Patches over which the share of vectors is taken."""
+_RUN = 16
+"""Patches that are voted on at least in all runs of a region: one run of few is soon disturbed."""
 
 Compose = Callable[[Sequence[str]], LabelSettings]
 """Makes the settings of a labelling from overrides."""
@@ -48,7 +50,7 @@ class Sizes:
     large: int = 8
     """Of the large region."""
     repeats: int = 2
-    """Runs of each region; the shortest counts."""
+    """Runs of each region, more of one with fewer than 16 patches; the shortest counts."""
 
 
 @dataclass(frozen=True)
@@ -142,8 +144,10 @@ def _seconds_per_patch(settings: dict[int, LabelSettings], repeats: int) -> dict
     best: dict[int, float] = {}
     first = next(iter(settings.values()))
     peak_of_labelling(first)  # what comes first pays for the first use
-    for _ in range(repeats):
+    for turn in range(max(repeats, *(_RUN // count for count in settings))):
         for count, one in settings.items():
+            if turn >= max(repeats, _RUN // count):
+                continue
             _forget(one)
             # without opening the region and recording the run, which do not grow with it
             taken = run_labelling(one, Quiet())[1]["seconds"]["vote"] / count

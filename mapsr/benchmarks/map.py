@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from mapsr.benchmarks.rasters import draw_raster, job, paper_sized, weight_free
-from mapsr.errors import ConfigError
+from mapsr.extras import require_extra
 from mapsr.geo import WindowSettings
 from mapsr.mapping import Engine, LocalEngine, MapJob, RayEngine, RaySettings, run_jobs
 from mapsr.mapping.engines import Outcome, UnitTask
@@ -200,13 +200,7 @@ def _map(jobs: list[MapJob], engine: Engine) -> float:
 def _require_ray() -> None:
     # no network: the benchmark's own cluster would report that it exists
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    try:
-        import ray  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(
-            "mapsr bench map compares nodes of Ray, which is not installed: pip install "
-            "'mapsr[ray]'."
-        ) from error
+    require_extra("ray", "mapsr bench map compares nodes of a cluster, which")
 
 
 def _text(size: tuple[int, int]) -> str:

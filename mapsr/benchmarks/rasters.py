@@ -92,7 +92,7 @@ def paper_sized(
     pace = pace_of(parts, device)
     encoder = halve(encoder) if pace.encoder == torch.bfloat16 else encoder
     if compile_encoder:
-        encoder.encode = compiled(encoder.encode)  # type: ignore[method-assign]
+        encoder.encode = compiled(encoder.encode)  # type: ignore[assignment,method-assign]
     refine = speed.eased(refine)
     return _method(encoder, upsampler, device, watch, memory_mib, pace, refine)
 

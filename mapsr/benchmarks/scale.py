@@ -8,6 +8,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -201,7 +202,7 @@ def _head_seconds() -> float:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     ray.init(num_cpus=1, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     try:
-        actor = ray.remote(num_cpus=1)(_Echo).remote()
+        actor: Any = ray.remote(num_cpus=1)(_Echo).remote()
         ray.get(actor.answer.remote(small))
         begin = time.perf_counter()
         for start in range(0, _CALLS, _IN_FLIGHT):

@@ -16,6 +16,24 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
         "line is JSON.",
     )
     names = parser.add_subparsers(metavar="NAME", required=True)
+    _add_chips(names)
+    regions = names.add_parser(
+        "map",
+        help="whole rasters: memory, linearity, overhead, two Ray nodes against one",
+        description="Maps drawn rasters: peak memory on 12000 x 12000 px over that on 2000 x 2000 "
+        "px and seconds per megapixel from 1 to 36 Mpx (weight-free encoder), the share of the "
+        "time that is neither encoder nor the upsampler's networks (ViT-B/14, AnyUp), and two Ray "
+        "nodes of one core against one. Takes 10 to 20 minutes on two cores.",
+    )
+    regions.set_defaults(run=bench_map)
+    _add_fits(names)
+    _add_gpu(names)
+    _add_scale(names)
+    _add_all(names)
+
+
+def _add_chips(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add what measures one chip."""
     upsample = names.add_parser(
         "upsample",
         help="one 448 px chip, 768-channel tokens to refined labels, against dense features",
@@ -37,23 +55,10 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     )
     chip.add_argument("--repeats", type=int, default=5, help="timings, the shortest counts")
     chip.set_defaults(run=bench_chip)
-    regions = names.add_parser(
-        "map",
-        help="whole rasters: memory, linearity, overhead, two Ray nodes against one",
-        description="Maps drawn rasters: peak memory on 12000 x 12000 px over that on 2000 x 2000 "
-        "px and seconds per megapixel from 1 to 36 Mpx (weight-free encoder), the share of the "
-        "time that is neither encoder nor the upsampler's networks (ViT-B/14, AnyUp), and two Ray "
-        "nodes of one core against one. Takes 10 to 20 minutes on two cores.",
-    )
-    regions.set_defaults(run=bench_map)
-    _add_fit(names)
-    _add_label(names)
-    _add_gpu(names)
-    _add_scale(names)
-    _add_all(names)
 
 
-def _add_fit(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_fits(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    """Add what measures fits and votes."""
     fit = names.add_parser(
         "fit",
         help="probe and prompts of sixteen chips against one encoder pass over them",
@@ -62,9 +67,6 @@ def _add_fit(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> No
         "features that are known, and from cached tokens alone.",
     )
     fit.set_defaults(run=bench_fit)
-
-
-def _add_label(names: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     label = names.add_parser(
         "label",
         help="votes: memory and linearity from 4 to 64 patches, the share of vectors",

@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from mapsr.findings import duration
 from mapsr.progress import Item
+from mapsr.redaction import redact
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -55,7 +57,7 @@ def plain(text: str) -> str:
 
 def _print(text: str, stream: TextIO) -> None:
     try:
-        print(plain(text), file=stream, flush=True)
+        print(plain(redact(text)), file=stream, flush=True)
     except BrokenPipeError:
         # the interpreter flushes once more at its end, and would complain
         with suppress(OSError, ValueError):
@@ -65,10 +67,12 @@ def _print(text: str, stream: TextIO) -> None:
 class ConsoleProgress:
     """Shows loops on stderr: live bars on a terminal, now and then a line elsewhere.
 
-    Loops may lie inside each other; each has a bar of its own while it runs.
+    Loops may lie inside each other, or run in several threads; each has a bar of its own while it
+    runs.
     """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         self._bars: Bars | None = None
         self._running = 0
 
@@ -78,24 +82,25 @@ class ConsoleProgress:
         return show(items, what, total)
 
     def _live(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
-        if self._bars is None:
-            self._bars = _bars()
-        if self._running == 0:
-            self._bars.start()
-        self._running += 1
-        task = self._bars.add_task(what, total=total)
+        with self._lock:
+            bars = self._bars = self._bars or _bars()
+            if self._running == 0:
+                bars.start()
+            self._running += 1
+        task = bars.add_task(what, total=total)
         try:
             for item in items:
                 yield item
-                self._bars.advance(task)
+                bars.advance(task)
         finally:
-            self._running -= 1
-            if self._running == 0:
-                # outer bars stay on the screen as they ended
-                self._bars.stop()
-                self._bars = None
-            else:
-                self._bars.remove_task(task)
+            with self._lock:
+                self._running -= 1
+                if self._running == 0:
+                    # outer bars stay on the screen as they ended
+                    bars.stop()
+                    self._bars = None
+                else:
+                    bars.remove_task(task)
 
     def _plain(self, items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
         begin = latest = time.monotonic()

@@ -1,14 +1,11 @@
 """``mapsr doctor``: what will work of this machine and its weights, or of given rasters."""
 
 import argparse
-import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from mapsr.cli.console import note, say
+from mapsr.cli.examining import examine_images, show
 from mapsr.doctor.machine import choice_findings, examine, weight_findings
-from mapsr.errors import ConfigError
 from mapsr.findings import Finding
 
 if TYPE_CHECKING:
@@ -61,43 +58,6 @@ def main(arguments: argparse.Namespace) -> int:
     return show(findings, "`mapsr map` can't work with these yet", "`mapsr map` works with these")
 
 
-def show(findings: Sequence[Finding], bad: str, good: str) -> int:
-    """Print findings, remedies and the verdict; return 1 if anything is to be fixed, else 0."""
-    width = max(len(finding.topic) for finding in findings)
-    for finding in findings:
-        say(f"{finding.topic.ljust(width)}  {finding.text}")
-    remedies = [finding for finding in findings if finding.remedy]
-    for finding in remedies:
-        note(f"to fix {finding.topic}: {finding.remedy}")
-    say()
-    say(bad if remedies else good)
-    return 1 if remedies else 0
-
-
-def examine_images(words: Sequence[str], *, timing: bool) -> Iterator[Finding]:
-    """Yield what is found of an image and its coarse product.
-
-    Args:
-        words: IMAGE, COARSE and key=value, as they were given.
-        timing: score a chip.
-
-    Raises:
-        MapsrError: the settings are wrong, or no image is found.
-    """
-    from mapsr.cli.compose import compose_map
-    from mapsr.doctor.rasters import examine as examine_rasters
-    from mapsr.region import find_images
-    from mapsr.region.maps import given_method
-
-    overrides = _as_overrides(words)
-    if not any(one.startswith("out=") for one in overrides):
-        overrides.append("out=map.tif")  # nothing is written
-    settings = compose_map(overrides)
-    images = find_images(settings.image, settings.coarse)
-    fitted = given_method(settings) if settings.fitted else None
-    yield from examine_rasters(images, settings, fitted, timing=timing)
-
-
 def examine_machine() -> Iterator[Finding]:
     """Yield what is found of the machine, its packages and its weights."""
     found = list(examine())
@@ -109,19 +69,3 @@ def examine_machine() -> Iterator[Finding]:
 
         choices = {group: compose_parts(group) for group in _WEIGHED}
         yield from choice_findings(choices, present)
-
-
-def _as_overrides(words: Sequence[str]) -> list[str]:
-    """Turn IMAGE and COARSE into image= and coarse=."""
-    overrides = [
-        word for word in words if re.match(r"[+~]*[\w./@]+=", word) and not Path(word).exists()
-    ]
-    paths = [word for word in words if word not in overrides]
-    if len(paths) > 2:
-        raise ConfigError(
-            f"Got {len(paths)} files, expected IMAGE and COARSE: put quotes around a pattern "
-            "('tiles/*.tif'), so that it arrives whole, or list the images in a CSV file."
-        )
-    return [f"{key}={path}" for key, path in zip(("image", "coarse"), paths, strict=False)] + (
-        overrides
-    )

@@ -1,9 +1,11 @@
 """`mapsr help KEY`: what a key, a group or a choice means."""
 
 import argparse
+import importlib
 import textwrap
 
 from mapsr.cli.console import say
+from mapsr.cli.outline import SETTINGS
 
 
 def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -21,23 +23,14 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def command_settings() -> dict[str, type]:
     """Settings class of each command that takes keys."""
-    from mapsr.experiment.settings import RunSettings
-    from mapsr.measure.changes import ChangeSettings
-    from mapsr.measure.drawing import SampleSettings
-    from mapsr.measure.outlining import VectorSettings
-    from mapsr.measure.scoring import ScoreSettings
-    from mapsr.measure.settings import AreaSettings
-    from mapsr.measure.sieving import SieveSettings
     from mapsr.plugins import load_choices
-    from mapsr.region.settings import MapSettings
-    from mapsr.rounds.settings import LabelSettings
 
     load_choices()
-    return {
-        **{"run": RunSettings, "map": MapSettings, "label": LabelSettings},
-        **{"areas": AreaSettings, "score": ScoreSettings, "sample": SampleSettings},
-        **{"change": ChangeSettings, "sieve": SieveSettings, "vectors": VectorSettings},
-    }
+    found = {}
+    for command, dotted in SETTINGS.items():
+        module, _, name = dotted.rpartition(".")
+        found[command] = getattr(importlib.import_module(module), name)
+    return found
 
 
 def main(arguments: argparse.Namespace) -> int:

@@ -17,12 +17,14 @@ from mapsr.cli import (
     cache,
     change,
     compare,
+    completion,
     data,
     doctor,
     help,
     label,
     map,
     page,
+    preview,
     run,
     runs,
     sample,
@@ -35,6 +37,7 @@ from mapsr.cli import (
 from mapsr.cli.console import complain, configure_logging, forgive_streams, note
 from mapsr.errors import MapsrError, said_by_system
 from mapsr.guard import Guard
+from mapsr.redaction import redact, redact_words
 
 logger = logging.getLogger(__name__)
 
@@ -43,8 +46,8 @@ _SENTENCES = (MapsrError, OSError, *_LIMITS)
 """Errors that are told in a sentence; others are faults of mapsr itself."""
 # modules with add_parser(); none of them imports torch before its command runs
 _COMMANDS = (
-    *(run, runs, map, page, label, areas, score, sample, change, compare, sieve, vectors),
-    *(table, bench, data, weights, cache, doctor, help),
+    *(run, runs, map, preview, page, label, areas, score, sample, change, compare, sieve, vectors),
+    *(table, bench, data, weights, cache, doctor, help, completion),
 )
 
 
@@ -121,7 +124,8 @@ def _unexpected(guard: Guard) -> str:
         with NamedTemporaryFile(
             "w", prefix="mapsr-", suffix=".txt", delete=False, encoding="utf-8", errors="replace"
         ) as file:
-            file.write(f"mapsr {mapsr.__version__}: {shlex.join(sys.argv)}\n{guard.trace}")
+            words = shlex.join(redact_words(sys.argv))
+            file.write(f"mapsr {mapsr.__version__}: {words}\n{redact(guard.trace or '')}")
     except OSError:
         return f"{what}; -v shows its trace, please report it with that."
     return f"{what}; please report it with its trace, which is in {file.name}."

@@ -6,7 +6,9 @@ import shlex
 from typing import TYPE_CHECKING
 
 from mapsr.cli.console import ConsoleProgress, note, say
+from mapsr.cli.inputs import require_inputs
 from mapsr.cli.tables import show_areas
+from mapsr.redaction import redact_words
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +52,8 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def main(arguments: argparse.Namespace) -> int:
     """Map the rasters; return 1 if any could not be mapped."""
+    if not arguments.show:
+        require_inputs(arguments.overrides)
     from mapsr.cli.compose import compose_map
     from mapsr.region import map_region
 
@@ -57,7 +61,7 @@ def main(arguments: argparse.Namespace) -> int:
     settings.check_source()
     if arguments.show:
         return _show(settings)
-    command = shlex.join(["mapsr", "map", *arguments.overrides])
+    command = shlex.join(["mapsr", "map", *redact_words(arguments.overrides)])
     region = map_region(settings, ConsoleProgress(), command)
     tell = note if arguments.json else say
     if not settings.fitted:

@@ -3,6 +3,7 @@
 import argparse
 
 from mapsr.cli.console import ConsoleProgress, say
+from mapsr.cli.inputs import require_source
 from mapsr.cli.words import read_words
 
 
@@ -28,6 +29,7 @@ def add_parser(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
 
 def main(arguments: argparse.Namespace) -> int:
     """Write the page."""
+    require_source(arguments.source)
     from mapsr.pages import PageSettings, write_page
 
     settings = read_words(PageSettings, "page", arguments.settings, source=arguments.source)

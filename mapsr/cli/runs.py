@@ -52,6 +52,11 @@ def main(arguments: argparse.Namespace) -> int:
 def _list(root: Path, filters: Sequence[str]) -> int:
     from mapsr.tracking.runs import find_runs
 
+    if wrong := next((one for one in filters if "=" not in one), None):
+        raise ConfigError(
+            f"'{wrong}' is not a setting, expected key=value, as method=mapsr; the folder is named "
+            "with --folder."
+        )
     found = find_runs(root)
     chosen = [run for run in found if _fits(run, filters)] if found else []
     if found:
@@ -80,8 +85,8 @@ def _fits(run: "FoundRun", filters: Sequence[str]) -> bool:
 def _check_keys(found: Sequence["FoundRun"], filters: Sequence[str]) -> None:
     known = {_STATE, *(key for run in found for key in run.flat)}
     for one in filters:
-        key, equals, _ = one.partition("=")
-        if not equals or key not in known:
+        key = one.partition("=")[0]
+        if key not in known:
             raise ConfigError(
                 f"'{one}' is not a setting of these runs, expected key=value."
                 f"{near_match(key, known)}"

@@ -29,7 +29,17 @@ def add_parser(subparsers: "Subparsers") -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="show all weights and where they are")
     fetch = actions.add_parser("fetch", help="download weights that are not here yet")
-    fetch.add_argument("names", nargs="+", metavar="NAME", help="a name that `list` shows")
+    fetch.add_argument(
+        "names",
+        nargs="+",
+        metavar="NAME",
+        help="a name that `list` shows, or timm/MODEL.TAG for any model of timm",
+    )
+    fetch.add_argument(
+        "--accept-licence",
+        metavar="WORD",
+        help="say that the licence was read and is accepted, where weights ask for it",
+    )
     check = actions.add_parser("check", help="hash the weights that are here; 1 if one is damaged")
     for action in (listing, fetch, check):
         action.add_argument("--folder", help="look into this folder before MAPSR_WEIGHTS")
@@ -39,10 +49,11 @@ def main(arguments: argparse.Namespace) -> int:
     """Run the action; return 0, or 1 where ``check`` finds a damaged file.
 
     Raises:
-        WeightsError: a name is unknown, or weights to fetch can't be had.
+        WeightsError: a name is unknown, or weights to fetch can't be had or ask for a licence to be
+            accepted first.
     """
     if arguments.action == "fetch":
-        return _fetch(arguments.names, arguments.folder)
+        return _fetch(arguments.names, arguments.folder, arguments.accept_licence)
     return _check(arguments.folder) if arguments.action == "check" else _list(arguments.folder)
 
 
@@ -50,16 +61,17 @@ def _list(folder: str | None) -> int:
     rows = [("NAME", "FILE", "MIB", "LICENCE", "WHERE")]
     for name, weights in REGISTRY.items():
         where = str(locate(name, folder) or "absent")
-        rows.append((name, weights.file, str(weights.size_mib), weights.licence, where))
+        licence = f"{weights.licence} (to be accepted)" if weights.terms else weights.licence
+        rows.append((name, weights.file, str(weights.size_mib), licence, where))
     _table(rows)
     return 0
 
 
-def _fetch(names: list[str], folder: str | None) -> int:
+def _fetch(names: list[str], folder: str | None, accepted: str | None) -> int:
     for name in names:
         entry(name)
     for name in names:
-        say(f"{name}  {resolve(name, folder=folder).path}")
+        say(f"{name}  {resolve(name, folder=folder, accepted=accepted).path}")
     return 0
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mapsr.data.scenes import Scene
 from mapsr.errors import DataError, near_match
+from mapsr.geo.addresses import raster_path
 
 _LOGGER = logging.getLogger(__name__)
 _KNOWN = re.compile(r"image_fn|truth_fn|label_fn(_[2-9]|_[1-9]\d+)?")
@@ -27,8 +28,8 @@ def read_table(path: Path, products: int | None = None) -> list[Scene]:
 
     Args:
         path: with columns image_fn, label_fn (coarse product) and truth_fn, in upper or lower case,
-            paths relative to the file's folder; all but image_fn may be empty or absent. Other
-            columns are logged and not read.
+            paths relative to the file's folder, or addresses (https://, s3:// and the like); all
+            but image_fn may be empty or absent. Other columns are logged and not read.
         products: how many coarse products there must be, the further ones in columns label_fn_2,
             label_fn_3 and so on, where a row names all of them or none; None reads label_fn alone.
 
@@ -143,7 +144,8 @@ def _row_scene(path: Path, line: int, row: Mapping[str, str], labels: Sequence[s
     files: dict[str, Path | None] = {}
     for column in ("image_fn", "truth_fn", *labels):
         value = row.get(column, "").strip()
-        files[column] = path.parent / value if value else None
+        where = f"{column} in line {line} of {path}"
+        files[column] = raster_path(value, where, DataError, path.parent) if value else None
     image = files["image_fn"]
     if image is None:
         raise DataError(f"{path} has no image_fn in line {line}, expected the path of an image.")

@@ -10,8 +10,6 @@ from typing import ClassVar
 import numpy as np
 from affine import Affine
 
-from mapsr.data.landscape import Canvas, draw_landscape
-from mapsr.data.landscape.coarse_product import make_coarse_product
 from mapsr.data.scenes import Scene, Scenes
 from mapsr.errors import require_range
 from mapsr.geo import Grid, write_raster
@@ -99,6 +97,9 @@ def make_scenes(settings: SyntheticSettings, folder: Path) -> Scenes:
 
 def _make_scene(settings: SyntheticSettings, root: Path, part: str, number: int) -> Scene:
     """Draw one scene and write its files."""
+    from mapsr.data.landscape import Canvas, draw_landscape  # seconds, which maps need not
+    from mapsr.data.landscape.coarse_product import make_coarse_product
+
     name = f"{part}_{number}"
     image, coarse, truth = (root / name / f"{kind}.tif" for kind in ("image", "coarse", "truth"))
     generator = np.random.default_rng([settings.seed, int(part == "score"), number])

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from mapsr.doctor.measure import Cost, measure
+from mapsr.doctor.prediction import Work, predict
 from mapsr.errors import MapsrError, WeightsError
 from mapsr.findings import Finding, duration, pixels, volume
 from mapsr.geo import ImageInfo, MosaicReader, WindowSettings, spans
@@ -12,6 +13,7 @@ from mapsr.mapping.engines import cache_mib
 from mapsr.methods import FittedMethod, ImageFacts
 from mapsr.methods.method import FitWork
 from mapsr.region import MapSettings
+from mapsr.region.predicted import keep_estimate
 
 _MIB = 1 << 20
 _LABEL_BYTES = 6
@@ -27,6 +29,7 @@ def work_findings(
     fitted: FittedMethod | None,
     *,
     timing: bool,
+    start_seconds: float = 0.0,
 ) -> Iterator[Finding]:
     """Say how much work a map is.
 
@@ -36,6 +39,7 @@ def work_findings(
         facts: how the images are read.
         fitted: the method; None: it is fitted first.
         timing: score a chip to measure time and memory.
+        start_seconds: that a command takes before it looks at the first image.
     """
     try:
         sizes = _sizes(infos, settings, facts)
@@ -64,10 +68,13 @@ def work_findings(
     blocks = cache_mib(info.strip_mib(windows.chip) for info in infos)
     yield _memory(sizes, settings, cost, blocks)
     if cost is not None:
-        work = FitWork(0, 0) if fitted else cost.method.work(_fit_chips(infos, windows))
-        if work.chips and cost.program_mib is not None:
-            yield _fit_memory(cost, work, settings)
-        yield _time(cost, chips, work, settings)
+        fit = FitWork(0, 0) if fitted else cost.method.work(_fit_chips(infos, windows))
+        if fit.chips and cost.program_mib is not None:
+            yield _fit_memory(cost, fit, settings)
+        area = sum(height * width for height, width in sizes)
+        work = Work(chips, area / 1e6, fit, start_seconds)
+        keep_estimate(settings, predict(cost, work, settings))
+        yield _time(cost, work, settings)
 
 
 def _sizes(
@@ -150,22 +157,15 @@ def _fit_memory(cost: Cost, work: FitWork, settings: MapSettings) -> Finding:
     return Finding("memory", text)
 
 
-def _time(cost: Cost, chips: int, work: FitWork, settings: MapSettings) -> Finding:
-    speed = settings.engine.parallel(settings.compute.find()).speed
-    scoring = chips * cost.seconds / min(speed, chips)
-    fitting = 0.0
-    if work.chips and work.passes and cost.features_mib:
-        # a further pass finds the features that were kept
-        kept = min(work.chips, int(settings.compute.memory_mib / cost.features_mib))
-        seen = work.passes * work.chips - (work.passes - 1) * kept
-        fitting = seen * cost.encode_seconds
+def _time(cost: Cost, work: Work, settings: MapSettings) -> Finding:
+    found = predict(cost, work, settings)
     text = (
-        f"about {duration(fitting + scoring)}: {chips} chip(s) of {duration(cost.seconds)}, "
-        f"{speed} at once"
+        f"about {duration(found.total)}: {duration(found.start)} to start, {duration(found.map)} "
+        f"for {work.chips} chip(s) of {duration(cost.seconds)}, {work.at_once(cost)} at once, and "
+        f"to write the map, {duration(found.measure)} to measure it"
     )
-    if fitting:
-        text += f", and {duration(fitting)} to see {work.chips} chip(s) that {work.words} are "
-        text += "fitted on"
-    elif work.passes is None:
-        text += f", after {work.words} is fitted, whose time is not known beforehand"
+    if found.fit:
+        text += f", and {duration(found.fit)} to fit {work.fit.words} on {work.fit.chips} chip(s)"
+    elif found.fit is None:
+        text += f", after {work.fit.words} is fitted, whose time is not known beforehand"
     return Finding("time", text)

@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 
 from mapsr.errors import RasterError, WeightsError
+from mapsr.extras import RESEARCH, absent, is_installed
 from mapsr.findings import Finding
-from mapsr.weights import REGISTRY, locate, verify
+from mapsr.weights import REGISTRY, locate, verify, weights_name
 
 DRIVERS = ("GTiff", "COG")
 
@@ -17,6 +18,7 @@ def examine() -> Iterator[Finding]:
     """Yield what is found of the machine, topic by topic."""
     yield Finding("python", f"{platform.python_version()} on {platform.platform()}")
     yield packages()
+    yield research()
     yield torch_devices()
     yield memory()
     yield gdal()
@@ -55,7 +57,7 @@ def needed_weights(part: object) -> str | None:
     checkpoint = getattr(part, "checkpoint", missing)
     if checkpoint is not None or getattr(part, "pretrained", True) is False:
         return None
-    return str(getattr(part, "weights", ""))
+    return weights_name(part) or ""
 
 
 def packages() -> Finding:
@@ -75,6 +77,18 @@ def packages() -> Finding:
         remedy = f"install with `pip install {' '.join(absent)}`"
         return Finding("packages", f"absent: {', '.join(absent)}", remedy)
     return Finding("packages", ", ".join(found))
+
+
+def research() -> Finding:
+    """Find the packages that experiments need beyond those of maps."""
+    missing = absent(RESEARCH)
+    if not missing:
+        return Finding("research", "all packages that experiments, trainings and figures need")
+    return Finding(
+        "research",
+        f"absent: {', '.join(missing)}; `mapsr map` works without",
+        f"install what experiments need with `pip install 'mapsr[{RESEARCH}]'`",
+    )
 
 
 def torch_devices() -> Finding:
@@ -128,7 +142,9 @@ def projections() -> Finding:
 
 
 def wandb_mode() -> Finding:
-    """Find whether W&B could be online; offline needs nothing."""
+    """Find whether W&B is here, and could be online; offline needs nothing."""
+    if not is_installed("wandb"):
+        return Finding("wandb", "not installed; logger=none and logger=csv work")
     from mapsr.tracking.wandb_logger import has_credentials
 
     online = "works" if has_credentials() else "needs `wandb login` or WANDB_API_KEY"

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,14 +10,16 @@ import torch
 
 from mapsr.data import Chip
 from mapsr.doctor.machine import needed_weights
-from mapsr.errors import WeightsError
+from mapsr.doctor.rehearsal import Writing, rehearse_fit, rehearse_writing
+from mapsr.errors import MapsrError, WeightsError
 from mapsr.geo import ImageInfo, ImageReader, Window, WindowSettings, spans
-from mapsr.legends import Legends
+from mapsr.legends import Legends, load_legend
+from mapsr.mapping import LocalSettings
 from mapsr.methods import FittedMethod, ImageFacts, Method
 from mapsr.region import MapSettings
 from mapsr.tracking.record import peak_memory_mib
 from mapsr.upsample import PixelFeatures
-from mapsr.weights import REGISTRY, locate
+from mapsr.weights import find_entry, locate
 
 _MIB = 1 << 20
 _WARM_PX = 64
@@ -37,6 +40,11 @@ class Cost:
         memory_mib: while it is scored, beyond what the program has; None where it can't be told.
         features_mib: what fitting keeps of it between its passes.
         device_mib: the same on a CUDA device; None without one.
+        at_once: how many chips were then scored at once, as the engine will.
+        round_seconds: for all of these; cores share caches and memory, so that two take longer than
+            one.
+        fit_seconds: for a fit on the pixels of this chip; None where it is not known, or given.
+        writing: for the map itself; None where it can't be written here.
     """
 
     method: Method
@@ -46,6 +54,10 @@ class Cost:
     memory_mib: float | None
     features_mib: float
     device_mib: float | None
+    at_once: int = 1
+    round_seconds: float | None = None
+    fit_seconds: float | None = None
+    writing: Writing | None = None
 
 
 def measure(
@@ -54,7 +66,7 @@ def measure(
     facts: ImageFacts,
     fitted: FittedMethod | None = None,
 ) -> Cost | None:
-    """Score one chip of the first image that has one with data.
+    """Score one chip of the first image that has one with data, and rehearse the rest in small.
 
     A method that is not fitted yet takes arbitrary values in place of a fit. On the CPU the chip is
     scored in one thread, as the workers do. Weights are not downloaded.
@@ -101,7 +113,46 @@ def measure(
     device = torch.cuda.max_memory_allocated() / _MIB if cuda else None
     # after the memory: what it frees would be taken up again
     encode_seconds, size = _encoded(method, found)
-    return Cost(method, seconds, encode_seconds, before, memory, size, device)
+    cost = Cost(method, seconds, encode_seconds, before, memory, size, device)
+    return _rehearsed(cost, found, info, settings, facts, fitted)
+
+
+def _rehearsed(
+    cost: Cost,
+    chip: Chip,
+    info: ImageInfo,
+    settings: MapSettings,
+    facts: ImageFacts,
+    fitted: FittedMethod | None,
+) -> Cost:
+    """What is known of a chip, with the other parts of the work."""
+    at_once, round_seconds = 1, cost.seconds
+    if isinstance(settings.engine, LocalSettings):  # other machines are not looked at
+        at_once = settings.engine.parallel(settings.compute.find()).speed
+        round_seconds = _round(cost.method, chip, at_once) if at_once > 1 else cost.seconds
+    try:
+        writing = rehearse_writing(info, settings, load_legend(settings.legend.target))
+    except MapsrError:
+        writing = None
+    fit = None if fitted else rehearse_fit(cost.method, chip, settings, facts)
+    return replace(
+        cost, at_once=at_once, round_seconds=round_seconds, fit_seconds=fit, writing=writing
+    )
+
+
+def _round(method: Method, chip: Chip, at_once: int) -> float:
+    """Seconds for so many chips, scored in threads of one core each as the engine does."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(at_once) as pool:
+            begin = time.perf_counter()
+            for scores in pool.map(method.score, [[chip]] * at_once):
+                for layer in scores.values():
+                    layer.cpu()
+            return time.perf_counter() - begin
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _encoded(method: Method, chip: Chip) -> tuple[float, float]:
@@ -133,7 +184,7 @@ def require_weights(settings: MapSettings, fitted: FittedMethod | None) -> None:
     parts = fitted.parts if fitted else settings
     names = parts.used if not fitted else [name for name in parts.used if name != "network"]
     for name in filter(None, (needed_weights(getattr(parts, group)) for group in names)):
-        if name in REGISTRY and locate(name, settings.weights_folder) is None:
+        if find_entry(name) and locate(name, settings.weights_folder) is None:
             raise WeightsError(
                 f"`mapsr weights fetch {name}` fetches {name}; without any weights, "
                 "backbone=texture upsampler=bilateral works."

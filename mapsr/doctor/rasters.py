@@ -63,6 +63,7 @@ def examine(
     fitted: FittedMethod | None = None,
     *,
     timing: bool = True,
+    start_seconds: float = 0.0,
 ) -> Iterator[Finding]:
     """Say what `mapsr map` will do with images and their coarse product.
 
@@ -74,6 +75,7 @@ def examine(
         settings: of the command.
         fitted: the method; None: it is to be fitted.
         timing: score a chip to measure time and memory.
+        start_seconds: that a command takes before it looks at the first image.
 
     Yields:
         What was found, in the order in which `mapsr map` would need it.
@@ -82,11 +84,15 @@ def examine(
         LegendError: the legends or the crosswalk can't be loaded.
     """
     with block_cache(_CACHE_MIB):
-        yield from _examine(images, settings, fitted, timing)
+        yield from _examine(images, settings, fitted, timing, start_seconds)
 
 
 def _examine(
-    images: Images, settings: MapSettings, fitted: FittedMethod | None, timing: bool
+    images: Images,
+    settings: MapSettings,
+    fitted: FittedMethod | None,
+    timing: bool,
+    start_seconds: float,
 ) -> Iterator[Finding]:
     images = usable(images, settings, fitted.image if fitted else None)
     yield from _which(images, settings)
@@ -115,7 +121,9 @@ def _examine(
     if fitted is None:
         yield from _fitting(good, settings)
     facts = ImageFacts(scale or _BYTE_SCALE, bands, infos[0].dtype)
-    yield from work_findings(infos, settings, facts, fitted, timing=timing)
+    yield from work_findings(
+        infos, settings, facts, fitted, timing=timing, start_seconds=start_seconds
+    )
 
 
 def _fitting(good: Sequence[Image], settings: MapSettings) -> Iterator[Finding]:

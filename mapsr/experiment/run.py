@@ -18,6 +18,7 @@ from mapsr.evaluation.judging import (
 )
 from mapsr.experiment.scenes import check_scenes, legends_of, scenes_of, source_of
 from mapsr.experiment.settings import RunSettings
+from mapsr.extras import require_extra
 from mapsr.geo import image_info
 from mapsr.legends import Legends
 from mapsr.mapping import MapOptions, MapRequest, Output, map_rasters, open_engine
@@ -25,6 +26,7 @@ from mapsr.mapping.assembly import output_paths
 from mapsr.methods import FittedMethod, ImageFacts, Method, Runtime, Task, fit
 from mapsr.methods.fitted import FILE
 from mapsr.progress import Progress
+from mapsr.redaction import redact_all
 from mapsr.report.pictures import scene_picture
 from mapsr.report.reliability import reliability_figure
 from mapsr.settings import kind_of, plain
@@ -52,9 +54,10 @@ def run_experiment(settings: RunSettings, progress: Progress) -> tuple[Path, Met
     Raises:
         MapsrError: with one sentence on what is wrong; the folder then holds failed.json.
     """
+    require_extra("matplotlib", "mapsr run draws figures, which")
     found = settings.data.find()
     fingerprint = settings.fingerprint(found)
-    config = plain(settings)
+    config = redact_all(plain(settings))
     path = settings.path(fingerprint)
     folder = RunFolder.open(path, config, fingerprint, settings.overwrite)
     watch = Stopwatch()

@@ -13,7 +13,7 @@ from mapsr.features.encoder import Encoder
 logger = logging.getLogger(__name__)
 
 # Settings that say where the weights are; their hash says which they are.
-_PLACES = ("weights", "checkpoint")
+_PLACES = ("weights", "checkpoint", "accept_licence")
 
 
 class CachedEncoder:
@@ -43,7 +43,7 @@ class CachedEncoder:
             "class": type(encoder).__name__,
             "settings": {key: value for key, value in settings.items() if key not in _PLACES},
             "weights": encoder.weights and encoder.weights["sha256"],
-            "versions": {name: metadata.version(name) for name in ("torch", "timm")},
+            "versions": {name: metadata.version(name) for name in encoder.libraries},
         }
         if encoder.precision != torch.float32:
             self._facts["products"] = str(encoder.precision)

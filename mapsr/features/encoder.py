@@ -18,6 +18,7 @@ class Encoder(nn.Module, ABC):
         bands: how many leading bands of the image the encoder needs.
         weights: name and SHA-256 of the weights, None for an encoder without weights.
         precision: of its products; see ``mapsr.features.half``.
+        libraries: packages on whose versions the last bit of a token depends.
     """
 
     stride: int
@@ -25,6 +26,7 @@ class Encoder(nn.Module, ABC):
     bands: int
     weights: dict[str, str] | None = None
     precision: torch.dtype = torch.float32
+    libraries: tuple[str, ...] = ("torch", "timm")
 
     @torch.no_grad()
     def forward(self, image: Tensor) -> Tensor:

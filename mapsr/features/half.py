@@ -1,5 +1,7 @@
 """Encoders whose products are of bfloat16 numbers, where the processor multiplies those itself."""
 
+from collections.abc import Mapping
+
 import torch
 from torch import nn
 
@@ -16,10 +18,10 @@ def multiplies_bfloat16(device: torch.device) -> bool:
     A torch that does not tell what the processor has counts as one without.
     """
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    tell = getattr(torch.cpu, "get_capabilities", dict)  # not in every torch
-    found = tell()
-    return device.type == "cpu" and any(found.get(name, False) for name in _ABLE)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
+    tell = getattr(torch.cpu, "get_capabilities", None)  # not in every torch
+    found: Mapping[str, object] = tell() if tell else {}
+    return device.type == "cpu" and any(found.get(name) is True for name in _ABLE)
 
 
 def halve(encoder: Encoder) -> Encoder:

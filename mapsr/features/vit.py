@@ -4,14 +4,16 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mapsr.errors import ConfigError, WeightsError, near_match, require_choice, require_range
+from mapsr.errors import ConfigError, near_match, require_choice, require_range
 from mapsr.features.encoder import Encoder
+from mapsr.features.loading import load_whole
 from mapsr.features.positions import resample_positions
+from mapsr.features.timm_encoder import enlarged, whole_stride
+from mapsr.features.timm_models import converters, require_tag
 from mapsr.settings import choice
-from mapsr.weights import load_state, resolve
+from mapsr.weights import load_state, resolve, weights_name
 
 
 @choice("backbone", "vit")
@@ -28,10 +30,13 @@ class ViTSettings:
     """timm's name of the architecture; it must be that of the weights. The paper has DINOv2-B/14.
     Small is faster, large more accurate and slower; _reg4 has register tokens, whose maps have
     fewer outliers."""
-    weights: str = "dinov2_vitb14"
-    """Name in `mapsr weights list`."""
+    weights: str | None = "dinov2_vitb14"
+    """Name in `mapsr weights list`, or timm/MODEL.TAG; null: those that timm publishes for
+    backbone.model."""
     checkpoint: str | None = None
-    """Path of a weight file in timm's names to use instead, such as one of your own pretraining."""
+    """Path of a weight file to use instead, such as one of your own pretraining, in the names of
+    timm or of the model's authors; wrappers such as {'model': ...} and prefixes such as module.
+    and backbone. are read."""
     layer: int = -1
     """Index of the block whose output, after the final norm, gives the tokens; -1 is the last one,
     as in the paper. Middle layers follow edges better in supervised ViTs, whose last layers serve
@@ -58,7 +63,9 @@ class ViTSettings:
             ConfigError: a setting does not fit the model.
             WeightsError: the weights are absent, damaged or of another architecture.
         """
-        found = resolve(self.weights, self.checkpoint, weights_folder)
+        if self.weights is None and self.checkpoint is None:
+            require_tag(self.model)
+        found = resolve(weights_name(self) or "", self.checkpoint, weights_folder)
         encoder = ViT(self)
         encoder.load(load_state(found.path), str(found.path))
         encoder.weights = {"name": found.name, "sha256": found.sha256}
@@ -88,13 +95,7 @@ class ViT(Encoder):
             )
         self.layer = settings.layer % depth
         self.patch = int(self.vit.patch_embed.patch_size[0])
-        stride = self.patch / settings.enlarge
-        if stride != round(stride):
-            raise ConfigError(
-                f"backbone.enlarge={settings.enlarge} makes a patch of {self.patch} px cover "
-                f"{stride:g} image pixels; choose a factor that gives a whole number."
-            )
-        self.stride = round(stride)
+        self.stride = whole_stride(self.patch, settings.enlarge)
         mean, std = (self.vit.pretrained_cfg[key] for key in ("mean", "std"))
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
@@ -103,36 +104,23 @@ class ViT(Encoder):
         self.eval().requires_grad_(False)
 
     def load(self, state: dict[str, Tensor], source: str) -> None:
-        """Load a timm state dict without its classification head and mask token.
+        """Load a state dict in timm's names or those of the model's authors.
 
         Args:
-            state: timm's state dict.
+            state: tensors by name; entries of a classifier or of pretraining alone are left out.
             source: what an error calls it.
 
         Raises:
             WeightsError: a key or a shape does not belong to this architecture.
         """
         self._place(self.trained_grid)
-        body = {k: v for k, v in state.items() if not k.startswith(("head.", "mask_token"))}
-        expected = {k: v.shape for k, v in self.vit.state_dict().items()}
-        wrong = sorted(expected.keys() ^ body.keys()) or [
-            k for k, shape in expected.items() if body[k].shape != shape
-        ]
-        if wrong:
-            raise WeightsError(
-                f"{source} is not a checkpoint of {self.settings.model}: {len(wrong)} entries do "
-                f"not fit, the first is '{wrong[0]}'. Choose the backbone it belongs to."
-            )
-        self.vit.load_state_dict(body)
+        load_whole(self.vit, state, self.settings.model, source, converters(self.vit))
         self.trained_positions = self.vit.pos_embed.detach().clone()
 
     def encode(self, image: Tensor) -> Tensor:
         """Encode (B, 3 or more, H, W) in [0, 1] to tokens (B, D, H / stride, W / stride)."""
-        rgb = image[:, :3]
+        rgb = enlarged(image[:, :3], self.stride, self.patch)
         grid = (image.shape[2] // self.stride, image.shape[3] // self.stride)
-        if self.settings.enlarge != 1:
-            size = (grid[0] * self.patch, grid[1] * self.patch)
-            rgb = F.interpolate(rgb, size=size, mode="bicubic", align_corners=False)
         if self.settings.positions == "dinov2":
             self._place(grid)
         tokens: Tensor = self.vit.forward_intermediates(
@@ -167,6 +155,6 @@ def _create(model: str) -> Any:  # noqa: ANN401 - timm gives its models no commo
     if not hasattr(vit, "forward_intermediates") or getattr(vit, "pos_embed", None) is None:
         raise ConfigError(
             f"backbone.model '{model}' is not a vision transformer with positions on a grid: "
-            "choose one such as vit_base_patch14_dinov2.lvd142m."
+            "choose one such as vit_base_patch14_dinov2.lvd142m, or backbone=timm for other models."
         )
     return vit

@@ -14,7 +14,10 @@ from rasterio._err import CPLE_BaseError  # rasterio lets it through and has no 
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from mapsr.errors import SYSTEM_HELP, RasterError
+from mapsr.geo.network import network, refused
 from mapsr.geo.projections import require_projections
+from mapsr.geo.vsi import head
+from mapsr.remote import RemotePath
 
 DRIVERS = (
     *("GTiff", "COG", "VRT", "HFA", "ENVI", "EHdr", "ERS", "RST", "SAGA", "PCIDSK", "NITF"),
@@ -47,12 +50,16 @@ def shown(path: Path) -> str:
 
 
 def require_file(path: Path) -> None:
-    """Check that there is a file that may be read.
+    """Check that there is a file that may be read; what lies on the network shows when opened.
 
     Raises:
         RasterError: there is none, it is not a regular file, it may not be read, or its path can't
             be that of a file.
     """
+    if isinstance(path, RemotePath):
+        if path.archive is not None:
+            require_file(path.archive)
+        return
     mode = require_present(path)
     if stat.S_ISDIR(mode):
         raise RasterError(
@@ -110,6 +117,8 @@ def reading(path: Path) -> Iterator[None]:
             "rename the file, or write it again with gdal_translate."
         ) from error
     except (RasterioError, CPLE_BaseError, OSError, MemoryError) as error:
+        if isinstance(path, RemotePath) and path.archive is None:
+            raise refused(path, str(error.__cause__ or error)) from error
         code = system_error(error, path)
         if code is not None:
             raise RasterError(_system_message(path, code)) from error
@@ -157,23 +166,42 @@ def open_allowed(path: Path, pool_files: int | None = None) -> rasterio.DatasetR
         RasterError: see ``reading``; it describes a service; or it holds no layer of its own, only
             subdatasets.
     """
-    with reading(path), path.open("rb") as file:
-        head = file.read(_HEAD)
-    if any(mark in head for mark in _SERVICES):
+    begin = first_bytes(path)
+    if any(mark in begin for mark in _SERVICES):
         raise RasterError(
             f"{shown(path)} describes a service on the network, expected a file that holds pixels: "
             "save the area that you need with gdal_translate -projwin, and name that."
         )
+    if isinstance(path, RemotePath):
+        if b"<VRTDataset" in begin:
+            raise RasterError(
+                f"{shown(path)} is a VRT that is not a file of this machine, whose sources nobody "
+                "would check there: fetch it and name the copy, with the full addresses of its "
+                "sources."
+            )
+        return open_within(path, path.gdal_name)
     options = {} if pool_files is None else {"GDAL_MAX_DATASET_POOL_SIZE": str(pool_files)}
     with rasterio.Env(**options):
         return _open(path, path, DRIVERS)
+
+
+def first_bytes(path: Path) -> bytes:
+    """Read as much of a raster as tells what kind of description it is, if it is one.
+
+    Raises:
+        RasterError: it can't be read.
+    """
+    if isinstance(path, RemotePath):
+        return head(path, _HEAD)
+    with reading(path), path.open("rb") as file:
+        return file.read(_HEAD)
 
 
 def open_within(path: Path, name: str) -> rasterio.DatasetReader:
     """Open a raster in an archive or container by GDAL's name of it; the caller closes it.
 
     Args:
-        path: the archive or container, for messages.
+        path: the archive or container, or what lies on the network, for messages.
         name: such as ``/vsizip/a.zip/b.tif`` or ``NETCDF:a.nc:b``.
 
     Raises:
@@ -184,7 +212,7 @@ def open_within(path: Path, name: str) -> rasterio.DatasetReader:
 
 def _open(path: Path, name: Path | str, drivers: Sequence[str]) -> rasterio.DatasetReader:
     require_projections()  # else its place would be unknown, or wrong
-    with reading(path), FILTERS, warnings.catch_warnings(), rasterio.Env():
+    with reading(path), FILTERS, warnings.catch_warnings(), rasterio.Env(), network(path):
         # a raster without a place is refused by its grid, in our words
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         dataset = rasterio.DatasetReader(name, driver=list(drivers))

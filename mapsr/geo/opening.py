@@ -13,6 +13,7 @@ from typing import Any
 import rasterio
 
 from mapsr.geo.drivers import open_allowed, reading, require_file
+from mapsr.geo.network import network
 from mapsr.geo.sources import check_sources
 
 _SHARE = 8
@@ -51,7 +52,7 @@ def open_raster(path: Path) -> Iterator[rasterio.DatasetReader]:
     Raises:
         RasterError: the file is missing, is not a raster, or breaks off.
     """
-    with open_dataset(path) as dataset, reading(path):
+    with open_dataset(path) as dataset, reading(path), network(path):
         yield dataset
 
 
@@ -168,5 +169,5 @@ class Handles:
         Raises:
             RasterError: see ``reading``.
         """
-        with POOL.lend(self._owner, path) as dataset, reading(path):
+        with POOL.lend(self._owner, path) as dataset, reading(path), network(path):
             yield dataset

@@ -6,13 +6,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mapsr.errors import DataError, MapsrError
+from mapsr.geo.addresses import raster_path
 from mapsr.geo.sources import is_side_file_name
-from mapsr.paths import is_there, local_path
+from mapsr.geo.stac import is_stac, stac_rasters
+from mapsr.paths import is_there
+from mapsr.remote import RemotePath, is_remote
 
 
 def is_pattern(text: str) -> bool:
-    """Tell whether a text has ``*``, ``?`` or ``[`` and is the name of nothing that is there."""
-    return glob.has_magic(text) and not is_there(Path(text).expanduser())
+    """Tell whether a text has ``*``, ``?`` or ``[`` and is the name of nothing that is there.
+
+    An address is no pattern: ``?`` begins its query, and what a server has is not listed.
+    """
+    return not is_remote(text) and glob.has_magic(text) and not is_there(Path(text).expanduser())
 
 
 def files_of(
@@ -20,6 +26,7 @@ def files_of(
 ) -> list[Path]:
     """Return the path that a text is, or the files that it matches as a pattern, by name.
 
+    Of a STAC item, collection or catalogue these are the rasters that it names.
     Files that lie beside rasters, hidden and temporary ones do not match, and ``**`` stands for any
     folders.
 
@@ -30,12 +37,14 @@ def files_of(
         folder: that relative paths start from; None: where the command is given.
 
     Raises:
-        MapsrError: of the kind ``error``: nothing matches, or it can't be a path on this machine.
+        MapsrError: of the kind ``error``: nothing matches, it can't be a path (see
+            ``raster_path``), or STAC can't be read.
     """
-    path = local_path(text, what, error)
-    if folder is not None:
-        path = folder / path
-    if not is_pattern(str(path)):
+    path = raster_path(text, what, error, folder)
+    named = text if isinstance(path, RemotePath) else str(path)
+    if is_stac(named):
+        return [one.path for one in stac_rasters(named, what, error=error).every]
+    if isinstance(path, RemotePath) or not is_pattern(str(path)):
         return [path]
     anchor = path.anchor or "."
     try:

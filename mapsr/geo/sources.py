@@ -8,6 +8,8 @@ from xml.etree import ElementTree
 
 from mapsr.errors import RasterError
 from mapsr.geo.drivers import open_allowed, open_within, reading, require_file, shown
+from mapsr.redaction import redact_address
+from mapsr.remote import RemotePath
 from mapsr.weights import is_offline
 
 _DEPTH = 16
@@ -45,6 +47,8 @@ def source_files(path: Path) -> tuple[Path, ...]:
             switched off.
     """
     require_file(path)
+    if isinstance(path, RemotePath):
+        return (path,)
     if _is_vrt(path):
         return listed_files(path, ())
     check_sources(path)
@@ -63,6 +67,8 @@ def listed_files(path: Path, named: Sequence[str]) -> tuple[Path, ...]:
     Raises:
         RasterError: see ``source_files``.
     """
+    if isinstance(path, RemotePath):  # GDAL has its own names for it, and reads no side files there
+        return (path,)
     found = dict.fromkeys(_walk(path, (), set()))
     if not _is_vrt(path):
         found |= dict.fromkeys(map(Path, named))
@@ -77,6 +83,8 @@ def check_sources(path: Path) -> None:
     Raises:
         RasterError: see ``source_files``.
     """
+    if isinstance(path, RemotePath):  # a VRT there is not opened
+        return
     sides = side_files(path)
     if sides or _is_vrt(path):
         with reading(path):
@@ -216,9 +224,9 @@ def _local(name: str, folder: Path, vrt: Path) -> tuple[Path | None, str | None]
     if _REMOTE.match(name.lower()) or name.lstrip().startswith("<"):
         if is_offline() or name.lstrip().startswith("<"):
             raise RasterError(
-                f"{shown(vrt)} reads '{name[:80]}', which is not a file of this machine, and the "
-                "network is not to be used (MAPSR_OFFLINE or HF_HUB_OFFLINE); fetch the data, and "
-                "make the VRT from that."
+                f"{shown(vrt)} reads '{redact_address(name)[:80]}', which is not a file of this "
+                "machine, and the network is not to be used (MAPSR_OFFLINE or HF_HUB_OFFLINE); "
+                "fetch the data, and make the VRT from that."
             )
         return None, None
     if inner := _ARCHIVE.fullmatch(name):

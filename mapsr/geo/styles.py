@@ -1,5 +1,6 @@
 """Side files of a label map: its class names and colours for GDAL and for QGIS."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -75,6 +76,72 @@ def write_qgis_style(path: Path, legend: Legend) -> Path:
             color=f"#{red:02x}{green:02x}{blue:02x}",
             label=land_class.name,
             alpha="255",
+        )
+    return _write(path.with_suffix(".qml"), style)
+
+
+@dataclass(frozen=True)
+class Ramp:
+    """Colours of a raster of numbers, from the least value that matters to the greatest.
+
+    Attributes:
+        stops: red, green, blue and opacity, 0 to 255, evenly spaced; between them QGIS mixes.
+    """
+
+    stops: tuple[tuple[int, int, int, int], ...]
+
+
+# dark where a map is not sure, in colours that are told apart without red and green
+CONFIDENCE = Ramp(
+    (
+        (68, 1, 84, 255),
+        (59, 82, 139, 255),
+        (33, 145, 140, 255),
+        (94, 201, 98, 255),
+        (253, 231, 37, 255),
+    )
+)
+# nothing where the product is right, so that the image shows through
+ERROR = Ramp(((178, 24, 43, 0), (178, 24, 43, 255)))
+
+
+def write_qgis_ramp(path: Path, ramp: Ramp, low: float, high: float) -> Path:
+    """Write a style beside a raster of numbers as ``.qml``, which QGIS takes up by itself.
+
+    Args:
+        path: the raster, of which the first band is shown.
+        ramp: its colours.
+        low: value of the first stop.
+        high: value of the last one.
+
+    Returns:
+        The path of the style.
+    """
+    style = ElementTree.Element("qgis", styleCategories="Symbology")
+    style.append(ElementTree.Comment(_MARK))
+    renderer = ElementTree.SubElement(
+        ElementTree.SubElement(style, "pipe"),
+        "rasterrenderer",
+        {"type": "singlebandpseudocolor", "band": "1", "opacity": "1", "alphaBand": "-1"},
+        classificationMin=f"{low:.6g}",
+        classificationMax=f"{high:.6g}",
+    )
+    shader = ElementTree.SubElement(
+        ElementTree.SubElement(renderer, "rastershader"),
+        "colorrampshader",
+        {"colorRampType": "INTERPOLATED", "classificationMode": "1", "clip": "0"},
+        minimumValue=f"{low:.6g}",
+        maximumValue=f"{high:.6g}",
+    )
+    for number, (red, green, blue, alpha) in enumerate(ramp.stops):
+        value = low + (high - low) * number / (len(ramp.stops) - 1)
+        ElementTree.SubElement(
+            shader,
+            "item",
+            value=f"{value:.6g}",
+            label=f"{value:.3g}",
+            color=f"#{red:02x}{green:02x}{blue:02x}",
+            alpha=str(alpha),
         )
     return _write(path.with_suffix(".qml"), style)
 

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +70,8 @@ class PatchPrompts:
     """Broken geometries that were repaired, for each product."""
     skipped: tuple[int, ...]
     """Geometries that were beyond repair and left out, for each product."""
+    imaged: NDArray[np.bool_] | None = None
+    """bool (H, W): pixels that the image has; None: all. Nothing is said of the others."""
 
     def __post_init__(self) -> None:
         if len(self.products) > MOST_PRODUCTS:
@@ -89,6 +91,29 @@ class PatchPrompts:
                     f"{len(self.products)} products."
                 )
         check_weights(self.prompts)
+
+    @property
+    def pixels(self) -> int:
+        """Number of pixels that the image has."""
+        return self.size[0] * self.size[1] if self.imaged is None else int(self.imaged.sum())
+
+    def within(self, imaged: NDArray[np.bool_]) -> "PatchPrompts":
+        """Return what is said of pixels that the image has.
+
+        A label where there is no image teaches nothing, and is no part of a map of the image.
+
+        Args:
+            imaged: bool (H, W).
+        """
+        if imaged.all():
+            return self
+        prompts = tuple(replace(one, mask=one.mask & imaged) for one in self.prompts)
+        return replace(
+            self,
+            prompts=tuple(one for one in prompts if one.mask.any()),
+            covered=tuple(mask & imaged for mask in self.covered),
+            imaged=imaged,
+        )
 
     @property
     def present(self) -> tuple[bool, ...]:

@@ -40,7 +40,7 @@ class Statistics:
     bare_patches: int
     """Patches that no product covers."""
     pixels: int
-    """All pixels."""
+    """All pixels that the image has."""
     contested: int
     """Pixels at which two or more classes reached their thresholds."""
     covered: Counts
@@ -190,7 +190,7 @@ def count_patch(
         classes=plan.target.names,
         patches=1,
         bare_patches=int(not any(patch.present)),
-        pixels=label.size,
+        pixels=patch.pixels,
         contested=int((labels.reached > 1).sum()),
         covered=np.array([mask.sum() for mask in patch.covered], np.int64),
         said=both.diagonal().copy(),

@@ -74,7 +74,8 @@ class Ballot:
             MapsrError: a file can't be read, or says what can't be.
         """
         plan, grid, window = self.plan, task.raster.reader.grid, task.unit.owned
-        patch = read_patch(self.products, plan.weights, plan.target, grid, window)
+        _, imaged = task.raster.reader.read(window)
+        patch = read_patch(self.products, plan.weights, plan.target, grid, window).within(imaged)
         rule = plan.rule_for(patch)
         labels = vote(patch, rule)
         if (earlier := self.earlier[task.job]) is not None:

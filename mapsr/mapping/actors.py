@@ -23,6 +23,7 @@ from mapsr.mapping.engines import (
     score_batch,
 )
 from mapsr.mapping.gpu import GpuEngine
+from mapsr.mapping.head import require_head
 
 if TYPE_CHECKING:
     from mapsr.mapping.cluster import RaySettings
@@ -134,13 +135,18 @@ class ActorPool:
                     yield from self._taken(answer)
 
     def dismiss(self) -> None:
-        """Stop all actors."""
+        """Stop all actors; without a head they stop by themselves."""
+        try:
+            require_head(self._ray)
+        except MapsrError:
+            return
         for actor in [*self._hands, *self._starting.values()]:
             self._ray.kill(actor)
 
     def _hire(self) -> None:
         """Make as many actors as there is room for."""
         self._looked = time.monotonic()
+        require_head(self._ray)
         settings = self._settings
         free = self._ray.available_resources()
         room = int(free.get("CPU", 0) / settings.cpus)

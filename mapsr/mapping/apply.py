@@ -14,6 +14,7 @@ import mapsr
 from mapsr.changes import INPUTS
 from mapsr.geo import Grid, ImageInfo, ImageReader, MosaicReader, source_files
 from mapsr.geo.places import Place
+from mapsr.geo.states import asking_once
 from mapsr.mapping.engines import Engine, EngineSettings, Raster, Score
 from mapsr.mapping.jobs import PRODUCTS, MapJob, Report, run_jobs
 from mapsr.mapping.outputs import Channels, Output
@@ -145,18 +146,15 @@ def map_rasters(
         RasterError: the images of a request make no mosaic.
         DataError: a product is not of the place, or not of the legend of the fit.
     """
-    jobs = [_job(fitted, request, options or MapOptions()) for request in requests]
+    with asking_once():
+        jobs = [_job(fitted, request, options or MapOptions()) for request in requests]
     return run_jobs(jobs, engine, progress)
 
 
 def _job(fitted: FittedMethod, request: MapRequest, options: MapOptions) -> MapJob:
     scale = options.scale or fitted.image.scale
     bands = options.bands or fitted.image.bands
-    reader: ImageReader | MosaicReader
-    if request.mosaic:
-        reader = MosaicReader(request.infos, bands, scale)
-    else:
-        reader = ImageReader(request.infos[0], bands, scale)
+    reader = _reader(request, bands, scale)
     windows = fitted.windows
     plan = MapPlan((reader.grid.height, reader.grid.width), windows)
     product = _product(fitted, request, reader.grid)
@@ -169,16 +167,18 @@ def _job(fitted: FittedMethod, request: MapRequest, options: MapOptions) -> MapJ
         "mosaic": request.mosaic,
         "outputs": [output.key for output in options.outputs],
     }
+    images = [file for info in request.infos for file in info.files]
     about: dict[str, Any] = {
         "version": mapsr.__version__,
         "fitted": fitted.sha256,
         "weights": dict(fitted.weights),
-        INPUTS: file_states(file for info in request.infos for file in info.files),
+        INPUTS: file_states(images),
         **applied,
     }
     files = () if product is None else product.tiles.paths
+    sources = [one for path in files for one in source_files(path)]
     if product is not None:
-        about[PRODUCTS] = file_states(one for path in files for one in source_files(path))
+        about[PRODUCTS] = file_states(sources)
     part = None if request.place is None else request.place.on(reader.grid)
     if part is not None and request.place is not None:
         window = part.window
@@ -194,9 +194,14 @@ def _job(fitted: FittedMethod, request: MapRequest, options: MapOptions) -> MapJ
     }
     channels = Channels(fitted.channels, len(fitted.target)) if fitted.channels else None
     raster = Raster(request.name, reader, plan, options.outputs, product, channels, part)
-    return MapJob(
-        raster, request.out, fitted.target, about, tags, options.overwrite, options.restart
-    )
+    inputs, (again, anew) = (*images, *sources), (options.overwrite, options.restart)
+    return MapJob(raster, request.out, fitted.target, about, tags, again, anew, inputs)
+
+
+def _reader(request: MapRequest, bands: int | None, scale: float) -> ImageReader | MosaicReader:
+    if request.mosaic:
+        return MosaicReader(request.infos, bands, scale)
+    return ImageReader(request.infos[0], bands, scale)
 
 
 def _content(part: object) -> object:

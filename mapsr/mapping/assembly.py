@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from functools import lru_cache
 from pathlib import Path
@@ -20,12 +20,17 @@ from mapsr.geo import (
     write_cog,
     write_sidecars,
 )
+from mapsr.geo.sidecars import write_ramp
+from mapsr.geo.styles import CONFIDENCE
 from mapsr.legends import Legend
 from mapsr.mapping.blend import UnitResult, join
 from mapsr.mapping.engines import Raster
 from mapsr.mapping.outputs import Output, Values
 from mapsr.mapping.store import WorkFolder
+from mapsr.progress import Progress, slowly
 
+_ENDS = {"probability": (0.0, 1.0), "confidence": None}
+"""Kinds of outputs that get a style with a ramp, and its end values where they are known."""
 _KEPT = 4
 """Units kept in memory: a unit needs itself and its neighbours above and to the left."""
 
@@ -48,6 +53,7 @@ def assemble(
     out: Path,
     legend: Legend,
     tags: Mapping[str, str],
+    progress: Progress,
     *,
     overwrite: bool,
 ) -> None:
@@ -61,34 +67,53 @@ def assemble(
         out: the label map.
         legend: of the labels.
         tags: provenance, written into the files.
+        progress: shows the work, where it takes a while.
         overwrite: whether files beside a map that others made may be replaced.
 
     Raises:
         RasterError: a unit's file is damaged, or the files can't be written.
     """
+    steps = _written(raster, work, out, legend, tags, overwrite)
+    total = len(raster.written) * (1 + len(raster.outputs)) + len(raster.outputs)
     try:
-        plain = {output.key: work.path / f".{output.key}.plain.tif" for output in raster.outputs}
-        _join_units(raster, work.load, plain, len(legend))
-        by_key = {output.key: output for output in raster.outputs}
-        for key, path in output_paths(out, raster.outputs).items():
-            output = by_key[key]
-            cog = work.path / f".{key}.tif"
-            labels = output.kind == "labels"
-            names = legend.names if output.kind == "scores" else (output.shown,)
-            shown = legend if labels else None
-            how = output.overviews
-            write_cog(plain[key], cog, tags=tags, names=names, legend=shown, overviews=how)
-            if labels:
-                write_sidecars(path, legend, overwrite=overwrite)
-            else:
-                clear_sidecars(path, overwrite=overwrite)
-            publish(cog, path)
-            plain[key].unlink()
+        for _ in slowly(progress, steps, f"write {out.name}", total):
+            pass
     except OSError as error:
         raise RasterError(
             f"Can't write {out}: {os.strerror(error.errno or 0)}; what is done is kept: fix that, "
             "and the same command goes on from there."
         ) from error
+
+
+def _written(
+    raster: Raster,
+    work: WorkFolder,
+    out: Path,
+    legend: Legend,
+    tags: Mapping[str, str],
+    overwrite: bool,
+) -> Iterator[None]:
+    """Write the outputs, and yield after each unit written, read back, and each file."""
+    plain = {output.key: work.path / f".{output.key}.plain.tif" for output in raster.outputs}
+    yield from _join_units(raster, work.load, plain, len(legend))
+    by_key = {output.key: output for output in raster.outputs}
+    for key, path in output_paths(out, raster.outputs).items():
+        output = by_key[key]
+        cog = work.path / f".{key}.tif"
+        labels = output.kind == "labels"
+        names = legend.names if output.kind == "scores" else (output.shown,)
+        shown = legend if labels else None
+        how = output.overviews
+        write_cog(plain[key], cog, tags=tags, names=names, legend=shown, overviews=how)
+        if labels:
+            write_sidecars(path, legend, overwrite=overwrite)
+        else:
+            clear_sidecars(path, overwrite=overwrite)
+        publish(cog, path)
+        if output.kind in _ENDS:
+            write_ramp(path, CONFIDENCE, _ENDS[output.kind], overwrite=overwrite)
+        plain[key].unlink()
+        yield
 
 
 def _is_main(output: Output) -> bool:
@@ -100,10 +125,11 @@ def _join_units(
     load: Callable[[int], UnitResult],
     paths: Mapping[str, Path],
     classes: int,
-) -> None:
+) -> Iterator[None]:
     """Write the plain rasters of all outputs unit by unit, and read them back to be sure of them.
 
-    GDAL writes blocks when it needs room, and a disk that was full then may have room later.
+    Yields after each unit, and after each window that is read back: GDAL writes blocks when it
+    needs room, and a disk that was full then may have room later.
     """
     plan, grid = raster.plan, raster.grid
     kept = lru_cache(_KEPT)(load)
@@ -123,12 +149,14 @@ def _join_units(
             for key, array in values.items():
                 writers[key](window, array)
                 sums[key, window] = zlib.crc32(np.ascontiguousarray(array).data)
+            yield
     for (key, window), wanted in sums.items():
         if _sum_of(paths[key], window) != wanted:
             raise RasterError(
                 f"Can't write {paths[key]}: it does not hold what was written to it. Is the disk "
                 "full? What is done is kept, and the same command goes on from there."
             )
+        yield
 
 
 def _part_of(raster: Raster, owned: Window, values: Values) -> tuple[Window, Values]:

@@ -8,11 +8,16 @@ from typing import Any
 import torch
 
 from mapsr.errors import ConfigError, MapsrError, require_range
+from mapsr.extras import require_extra
 from mapsr.mapping.actors import ActorPool
 from mapsr.mapping.engines import Build, Outcome, Parallel, UnitTask, Work, outcome_of
+from mapsr.mapping.head import HINT, require_head, require_listening
 from mapsr.settings import aside, choice
 
 logger = logging.getLogger(__name__)
+
+_LOOK_S = 1.0
+"""Seconds between looks at whether the cluster is there."""
 
 
 @choice("engine", "ray")
@@ -123,10 +128,13 @@ class RayWork:
 
     def _taken(self, under_way: dict[Any, UnitTask]) -> Outcome:
         """Wait for some task and take it."""
-        [ready], _ = self._ray.wait(list(under_way), num_returns=1)
-        task = under_way.pop(ready)
+        ready: list[Any] = []
+        while not ready:
+            ready, _ = self._ray.wait(list(under_way), num_returns=1, timeout=_LOOK_S)
+            require_head(self._ray)
+        task = under_way.pop(ready[0])
         try:
-            outcome: Outcome = self._ray.get(ready)
+            outcome: Outcome = self._ray.get(ready[0])
         except self._ray.exceptions.RayTaskError:
             raise  # a fault of ours: all that users can fix is returned, not raised
         except self._ray.exceptions.RayError as error:
@@ -140,20 +148,17 @@ class RayWork:
 
 def _connected(address: str) -> Any:  # noqa: ANN401
     """Ray, connected to a cluster."""
-    try:
-        import ray
-        import ray.exceptions
-    except ImportError as error:
-        raise ConfigError(
-            "engine=ray needs Ray, which is not installed: pip install 'mapsr[ray]'."
-        ) from error
+    require_extra("ray", "engine=ray", "engine=local")
+    import ray
+    import ray.exceptions
+
     if not ray.is_initialized():
         logger.warning("connecting to the Ray cluster at engine.address=%s", address)
+        require_listening(address)
         try:
             ray.init(address=address, log_to_driver=False, logging_level=logging.WARNING)
         except (ConnectionError, ValueError) as error:
             raise ConfigError(
-                f"There is no Ray cluster at engine.address={address} ({error}): start one with "
-                "`ray start --head`, on other machines `ray start --address=HEAD:6379`."
+                f"There is no Ray cluster at engine.address={address} ({error}): {HINT}"
             ) from error
     return ray

@@ -44,6 +44,7 @@ class MapJob:
         tags: provenance, written into the files.
         overwrite: replace files that are there.
         restart: give up the beginning of another job on the same output.
+        inputs: files whose states ``about`` tells; those of this machine need not be among them.
         beside: ``beside(units)`` writes what else is made of the finished units, before the map is
             there; None: nothing.
     """
@@ -55,6 +56,7 @@ class MapJob:
     tags: Mapping[str, str] = field(default_factory=dict)
     overwrite: bool = False
     restart: bool = False
+    inputs: tuple[Path, ...] = ()
     beside: Callable[[Iterator[UnitResult]], None] | None = None
 
     @property
@@ -92,10 +94,11 @@ class _Open:
         self.error: MapsrError | None = None
         self.end: Future[None] | None = None
 
-    def assemble(self) -> None:
+    def assemble(self, progress: Progress) -> None:
         job = self.job
         tags = {**job.tags, JOB_TAG: job.hash}
-        if changed := changed_files({**job.about.get(INPUTS, {}), **job.about.get(PRODUCTS, {})}):
+        states = {**job.about.get(INPUTS, {}), **job.about.get(PRODUCTS, {})}
+        if changed := changed_files(states, job.inputs):
             self.work.remove()  # parts of it are of other inputs than the rest
             raise RasterError(
                 f"{', '.join(changed[:3])} changed while {job.out} was made from it, so that the "
@@ -103,7 +106,8 @@ class _Open:
             )
         if job.beside is not None:
             job.beside(self.work.load(unit.number) for unit in job.raster.units)
-        assemble(job.raster, self.work, job.out, job.legend, tags, overwrite=job.overwrite)
+        parts = job.raster, self.work, job.out, job.legend, tags, progress
+        assemble(*parts, overwrite=job.overwrite)
         self.work.remove()
 
 
@@ -124,24 +128,25 @@ def run_jobs(
     Returns:
         A report for each job, in their order.
     """
-    return _Runner(jobs, engine).run(progress, what)
+    return _Runner(jobs, engine, progress).run(what)
 
 
 class _Runner:
-    def __init__(self, jobs: Sequence[MapJob], engine: Engine) -> None:
+    def __init__(self, jobs: Sequence[MapJob], engine: Engine, progress: Progress) -> None:
         self._jobs = jobs
         self._engine = engine
+        self._progress = progress
         self._open: dict[int, _Open] = {}
         self._reports: dict[int, Report] = {}
         # one thread puts finished maps together while others are being scored
         self._finisher = ThreadPoolExecutor(1, "mapsr-finish")
         self._done = 0
 
-    def run(self, progress: Progress, what: str) -> list[Report]:
+    def run(self, what: str) -> list[Report]:
         total = sum(len(job.raster.units) for job in self._jobs)
         try:
             with block_cache(cache_mib(job.raster.strip_mib for job in self._jobs)):
-                for _ in progress.track(self._units(), what, total):
+                for _ in self._progress.track(self._units(), what, total):
                     pass
                 self._finisher.shutdown(wait=True)
             return [self._report(number) for number in range(len(self._jobs))]
@@ -223,7 +228,7 @@ class _Runner:
         if one.error is not None:
             one.work.close()
         elif one.waiting == 0 and one.end is None:
-            one.end = self._finisher.submit(one.assemble)
+            one.end = self._finisher.submit(one.assemble, self._progress)
 
     def _counted(self) -> Iterator[None]:
         """Yield for units that were done before."""

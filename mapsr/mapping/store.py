@@ -4,7 +4,7 @@ import json
 import shutil
 import zipfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -16,9 +16,11 @@ from mapsr.changes import differences
 from mapsr.errors import ConfigError, RasterError
 from mapsr.files import whole_file, write_json
 from mapsr.geo import Window
+from mapsr.geo.states import State, state_of
 from mapsr.locks import LOCK, FolderLock, refuse_link
 from mapsr.mapping.blend import Seam, UnitResult
 from mapsr.paths import true_path
+from mapsr.remote import RemotePath
 
 About = Mapping[str, Any]
 """What a job depends on, as plain containers that JSON takes."""
@@ -178,23 +180,43 @@ def _below(head: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
     return {key.removeprefix(head): one for key, one in arrays.items() if key.startswith(head)}
 
 
-def changed_files(states: Mapping[str, Sequence[int]]) -> list[str]:
-    """Return the files that are not any more what ``file_states`` said of them."""
+def changed_files(states: Mapping[str, State], paths: Iterable[Path] = ()) -> list[str]:
+    """Return the files that are not any more what ``file_states`` said of them.
+
+    Args:
+        states: what it said.
+        paths: of which it said so; those of this machine need not be named again, but a name of
+            what lies on the network is not enough to ask for it.
+    """
+    remote = {name: one for name, one in _named(paths).items() if isinstance(one, RemotePath)}
     changed = []
     for name, then in states.items():
         try:
-            now = file_states([Path(name)])
-        except OSError:  # it is gone
-            now = {}
-        if now.get(name) != list(then):
+            now = state_of(remote.get(name, Path(name)))
+        except (OSError, RasterError):  # it is gone
+            now = []
+        if now != list(then):
             changed.append(name)
     return changed
 
 
-def file_states(paths: Iterable[Path]) -> dict[str, list[int]]:
-    """Size and time of change (nanoseconds) of files by path: tells whether they were changed."""
-    found = {}
+def file_states(paths: Iterable[Path]) -> dict[str, State]:
+    """What tells whether files were changed, by path without credentials; see ``state_of``.
+
+    Raises:
+        OSError: a file is not there.
+        RasterError: what lies on the network can't be read.
+    """
+    return {name: state_of(path) for name, path in _named(paths).items()}
+
+
+def _named(paths: Iterable[Path]) -> dict[str, Path]:
+    """Files by a name of their own; two addresses may differ in what is not to be written alone."""
+    found: dict[str, Path] = {}
     for path in paths:
-        state = path.stat()
-        found[str(true_path(path))] = [state.st_size, state.st_mtime_ns]
+        name, number = str(true_path(path)), 1
+        while found.get(name, path) != path and isinstance(path, RemotePath):
+            number += 1
+            name = f"{path} #{number}"
+        found[name] = path
     return found

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 import mapsr
 from mapsr.errors import DataError
 from mapsr.geo import Window
+from mapsr.geo.stac import one_raster
 from mapsr.legends import NODATA, LandClass, Legend
 from mapsr.measure.answer import Record, product_warnings
 from mapsr.measure.areas import measure_areas
@@ -19,6 +20,7 @@ from mapsr.measure.labels import Labels, blocks, onto, open_labels
 from mapsr.measure.writing import require_new, write_labels
 from mapsr.progress import Progress
 from mapsr.quoting import csv_text
+from mapsr.redaction import redact
 
 _SAME = LandClass(0, "as the product", (230, 230, 230))
 
@@ -53,7 +55,8 @@ def map_change(settings: ChangeSettings, progress: Progress) -> Record:
         DataError: there is nothing to compare, or there are more than 254 different changes.
         MapsrError: a file can't be read or written.
     """
-    out, paths = Path(settings.out), (Path(settings.map), Path(settings.product))
+    paths = one_raster(settings.map, "map"), one_raster(settings.product, "product")
+    out = Path(settings.out)
     require_new(out, paths, overwrite=settings.overwrite, suffix=".tif")
     labels = open_labels(paths[:1], settings.map_legend)
     product = onto(open_labels(paths[1:], settings.legend), labels.legend, settings.crosswalk)
@@ -130,8 +133,8 @@ def _record(settings: ChangeSettings, joint: Joint, legend: Legend, matrix: Path
         if given != mapped and joint.pixels[mapped, given]
     ]
     return {
-        "map": settings.map,
-        "product": settings.product,
+        "map": redact(settings.map),
+        "product": redact(settings.product),
         "raster": settings.out,
         "matrix": str(matrix),
         "compared_hectares": round(float(both.sum()), 4),

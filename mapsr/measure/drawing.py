@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from mapsr.errors import ConfigError, require_choice
 from mapsr.geo.points import pixel_centres, vector_writer
+from mapsr.geo.stac import one_raster
 from mapsr.measure.allocation import ALLOCATIONS, allocate, points_for
 from mapsr.measure.answer import Record
 from mapsr.measure.areas import measure_areas
 from mapsr.measure.estimates import Stratum
 from mapsr.measure.labels import Labels, blocks, open_labels
 from mapsr.progress import Progress
+from mapsr.redaction import redact
 
 LAYER = "sample"
 STRATUM, PIXELS, HECTARES, TRUTH = "stratum", "stratum_pixels", "stratum_hectares", "truth"
@@ -69,7 +71,7 @@ def draw_sample(settings: SampleSettings, progress: Progress) -> Record:
             f"{out} is there already, perhaps with labels: choose another out=, or set "
             "overwrite=true."
         )
-    labels = open_labels([Path(settings.map)], settings.legend)
+    labels = open_labels([one_raster(settings.map, "map")], settings.legend)
     joint = measure_areas(labels, None, progress).joint
     strata = [
         Stratum(name, int(pixels), float(hectares))
@@ -89,7 +91,7 @@ def draw_sample(settings: SampleSettings, progress: Progress) -> Record:
     which, rows, columns = _drawn(labels, strata, counts, settings.seed)
     _write(out, labels, strata, which, rows, columns)
     return {
-        "map": settings.map,
+        "map": redact(settings.map),
         "sample": str(out),
         "points": len(which),
         "allocation": settings.allocation,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mapsr.errors import ConfigError
 from mapsr.geo import read_tags
+from mapsr.geo.stac import one_raster
 from mapsr.measure.answer import Record, areas_record
 from mapsr.measure.areas import Sureness, measure_areas
 from mapsr.measure.files import write_file, write_record
@@ -23,7 +24,7 @@ def ask_areas(settings: AreaSettings, progress: Progress) -> Record:
     Raises:
         MapsrError: a file can't be read or written, or a legend or crosswalk is not right.
     """
-    path = Path(settings.map)
+    path = one_raster(settings.map, "map")
     labels = open_labels([path], settings.legend)
     product = product_of(settings.product, settings.product_legend, settings.crosswalk, labels)
     zones = None
@@ -62,7 +63,7 @@ def product_of(
     """
     if text is None:
         return None
-    return onto(open_labels([Path(text)], legend), labels.legend, crosswalk)
+    return onto(open_labels([one_raster(text, "product")], legend), labels.legend, crosswalk)
 
 
 def confidence_beside(path: Path) -> Path | None:
@@ -85,7 +86,7 @@ def probable(path: Path) -> bool:
 
 def _sureness(path: Path, settings: AreaSettings) -> Sureness | None:
     if settings.confidence:
-        return Sureness(Path(settings.confidence), low=settings.low)
+        return Sureness(one_raster(settings.confidence, "confidence"), low=settings.low)
     beside = confidence_beside(path)
     return None if beside is None else Sureness(beside, probable(path), settings.low)
 

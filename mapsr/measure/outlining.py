@@ -13,6 +13,7 @@ from mapsr.geo import Grid, Window, read_grid, read_values
 from mapsr.geo.ground import pixel_areas
 from mapsr.geo.points import VectorWriter, vector_writer
 from mapsr.geo.polygons import Outline, joined, outlines, placed, without_seams
+from mapsr.geo.stac import one_raster
 from mapsr.measure.answer import Record
 from mapsr.measure.joint import HECTARE_M2
 from mapsr.measure.labels import Labels, open_labels
@@ -59,11 +60,11 @@ def outline_map(settings: VectorSettings, progress: Progress) -> Record:
         DataError: the map has no pixel with a class, or the confidence is on another grid.
         MapsrError: a file can't be read or written.
     """
-    path, out = Path(settings.map), Path(settings.out)
+    path, out = one_raster(settings.map, "map"), Path(settings.out)
     require_new(out, [path], overwrite=settings.overwrite, suffix=".gpkg")
     labels = open_labels([path], settings.legend)
     given = settings.confidence
-    confidence = Path(given) if given else confidence_beside(path)
+    confidence = one_raster(given, "confidence") if given else confidence_beside(path)
     return write_outlines(labels, confidence, out, progress)
 
 

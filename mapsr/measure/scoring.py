@@ -13,6 +13,7 @@ from mapsr.errors import ConfigError, DataError, RasterError, near_match, requir
 from mapsr.evaluation import Confusion, Scores
 from mapsr.geo import read_grid
 from mapsr.geo.points import Points, read_points
+from mapsr.geo.stac import is_stac, one_raster
 from mapsr.geo.zones import open_zones, require_column
 from mapsr.legends import NODATA, Legend, load_crosswalk, load_legend
 from mapsr.measure.answer import Record
@@ -21,6 +22,8 @@ from mapsr.measure.drawing import HECTARES, PIXELS, STRATUM, TRUTH
 from mapsr.measure.estimates import CONFIDENT, Estimate, Sample, Stratum
 from mapsr.measure.labels import BLOCK_PX, Labels, block_count, blocks, onto, open_labels
 from mapsr.progress import Progress
+from mapsr.redaction import redact
+from mapsr.remote import is_remote
 
 DESIGNS = ("drawn", "map", "simple")
 
@@ -63,14 +66,16 @@ def score_map(settings: ScoreSettings, progress: Progress) -> Record:
     Raises:
         MapsrError: a file can't be read, or does not say what it is asked for.
     """
-    labels = open_labels([Path(settings.map)], settings.map_legend)
-    record: Record = {"map": settings.map, "truth": settings.truth}
+    labels = open_labels([one_raster(settings.map, "map")], settings.map_legend)
+    record: Record = {"map": redact(settings.map), "truth": redact(settings.truth)}
     if _is_raster(settings.truth):
         return record | _against_raster(labels, settings, progress)
     return record | _against_points(labels, settings, progress)
 
 
 def _is_raster(text: str) -> bool:
+    if is_remote(text) or is_stac(text):
+        return True
     path = Path(text)
     if not path.exists():
         return False  # the message of vectors names the file, whatever layer it has
@@ -82,7 +87,7 @@ def _is_raster(text: str) -> bool:
 
 
 def _against_raster(labels: Labels, settings: ScoreSettings, progress: Progress) -> Record:
-    truth = open_labels([Path(settings.truth)], settings.legend)
+    truth = open_labels([one_raster(settings.truth, "truth")], settings.legend)
     truth = onto(truth, labels.legend, settings.crosswalk)
     grid, classes = labels.grid, len(labels.legend)
     total = Confusion.zeros(classes)

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapsr.geo import Window, read_tags
+from mapsr.geo.stac import one_raster
 from mapsr.measure.answer import Record
 from mapsr.measure.labels import Labels, open_labels
 from mapsr.measure.patches import Patches, Read, find_patches, parts_of
 from mapsr.measure.unit import MinimumUnit
 from mapsr.measure.writing import require_new, write_labels
-from mapsr.progress import Progress
+from mapsr.progress import Progress, slowly, stage
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,10 +42,11 @@ def sieve_map(settings: SieveSettings, progress: Progress) -> Record:
         MapsrError: the map can't be read, or the file not written.
     """
     out = Path(settings.out)
-    require_new(out, [Path(settings.map)], overwrite=settings.overwrite, suffix=".tif")
+    path = one_raster(settings.map, "map")
+    require_new(out, [path], overwrite=settings.overwrite, suffix=".tif")
     unit = MinimumUnit.read(settings.mmu)
-    labels = open_labels([Path(settings.map)], settings.legend)
-    tags = {**read_tags(Path(settings.map)), "MAPSR_MMU": settings.mmu}
+    labels = open_labels([path], settings.legend)
+    tags = {**read_tags(path), "MAPSR_MMU": settings.mmu}
     tags = {key: value for key, value in tags.items() if key.startswith("MAPSR_")}
     return write_sieved(labels, unit, out, tags, progress, overwrite=settings.overwrite)
 
@@ -77,8 +79,9 @@ def write_sieved(
         return labels.read(grid, window)
 
     patches = find_patches(read, grid, progress)
-    merged = sieved(patches, read, least)
-    parts = _values(patches, merged, read)
+    with stage(progress, "merge"):
+        merged = sieved(patches, read, least)
+    parts = slowly(progress, _values(patches, merged, read), "write", len(patches.numbers))
     write_labels(out, grid, labels.legend, parts, tags, overwrite=overwrite)
     kept = np.unique(merged)
     sizes = np.bincount(merged, patches.pixels, len(patches))

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch._dynamo.exc import TorchDynamoException
 
 from mapsr.data import Chip
 from mapsr.errors import ConfigError
@@ -73,9 +72,9 @@ class FeatureExtractor:
         size, guide = (image.shape[2], image.shape[3]), self.pace.guide
         grid = (tokens.shape[2], tokens.shape[3])  # at least a pixel a token
         small = (max(size[0] // guide, grid[0]), max(size[1] // guide, grid[1]))
-        if small == size:
-            return self.upsampler(image, tokens)
-        return EnlargedOperator(self.upsampler(F.adaptive_avg_pool2d(image, small), tokens), size)
+        seen = image if small == size else F.adaptive_avg_pool2d(image, small)
+        operator: PixelOperator = self.upsampler(seen, tokens)
+        return operator if small == size else EnlargedOperator(operator, size)
 
     @property
     def weights(self) -> dict[str, dict[str, str] | None]:
@@ -117,7 +116,7 @@ def build_extractor(parts: MethodParts, runtime: Runtime) -> FeatureExtractor:
         encoder = halve(encoder)
     cached = None if cache is None else CachedEncoder(encoder, values_of(backbone), cache)
     if runtime.compiled:
-        encoder.encode = compiled(encoder.encode)  # type: ignore[method-assign]
+        encoder.encode = compiled(encoder.encode)  # type: ignore[assignment,method-assign]
     return FeatureExtractor(
         encoder,
         upsampler.build(runtime.weights_folder),
@@ -135,6 +134,8 @@ def compiled(encode: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     Raises:
         ConfigError: when it is called: torch can't compile here.
     """
+    from torch._dynamo.exc import TorchDynamoException  # seconds, which others need not wait
+
     fast = torch.compile(encode, dynamic=False)
 
     def called(image: Tensor) -> Tensor:

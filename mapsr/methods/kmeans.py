@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mapsr.data import Chip
 from mapsr.errors import ConfigError, DataError, FittedError, require_choice, require_range
+from mapsr.extras import require_extra
 from mapsr.legends import NODATA, Crosswalk, Legend
 from mapsr.methods.clusters import (
     BandFeatures,
@@ -28,6 +29,7 @@ from mapsr.methods.extractor import FeatureExtractor, build_extractor
 from mapsr.methods.material import coarse_labels
 from mapsr.methods.method import FitWork, ImageFacts, Method, State, Task
 from mapsr.methods.parts import MethodParts, Runtime
+from mapsr.progress import stage
 from mapsr.settings import Plain, choice
 
 logger = logging.getLogger(__name__)
@@ -148,13 +150,15 @@ class KMeansVoting(Method):
         Raises:
             DataError: a scene has no coarse product.
             DataError: no sampled pixel is labelled, or fewer than there are clusters.
+            ConfigError: scikit-learn is not installed.
         """
+        require_extra("sklearn", "method=kmeans_voting")
         with self._runtime.watch("features"):
             sample, labels = self._sample(task)
         self._sampled = len(labels)
         _check_labels(labels, self.settings)
         mean, deviation = statistics(sample)
-        with self._runtime.watch("cluster"):
+        with self._runtime.watch("cluster"), stage(task.progress, "clusters"):
             settings = self.settings
             centres = centres_of(
                 (sample - mean) / deviation,
@@ -273,8 +277,7 @@ class KMeansVoting(Method):
 
     def _report(self, found: Tensor) -> None:
         clusters = self._fitted()
-        empty = int((found.bincount(minlength=len(clusters.centres)) == 0).sum())
-        if empty:
+        if empty := int((found.bincount(minlength=len(clusters.centres)) == 0).sum()):
             logger.warning("%d clusters are empty: the sample has few different pixels", empty)
         won = clusters.shares.argmax(1).unique().tolist()
         absent = [name for number, name in enumerate(self._classes) if number not in won]

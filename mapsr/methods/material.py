@@ -55,7 +55,7 @@ class ChipMaterial:
         self._extractor = extractor
         self._chips = chips
         self._batch = runtime.batch or 1
-        self._progress = progress
+        self.progress = progress
         self._recut = recut
 
     def __len__(self) -> int:
@@ -100,7 +100,7 @@ class ChipMaterial:
         Raises:
             DataError: a scene has not the labels.
         """
-        chips = self._progress.track(self._chips, what, len(self._chips))
+        chips = self.progress.track(self._chips, what, len(self._chips))
         for batch in batches(chips, self._batch):
             features = self._extractor(batch)
             yield features, padded(torch.stack([self._read(c, labels) for c in batch]), features)

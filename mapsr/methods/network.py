@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mapsr.data import Chip
 from mapsr.errors import ConfigError, DataError, FittedError, require_choice, require_range
+from mapsr.extras import require_extra
 from mapsr.legends import Crosswalk, Legend
 from mapsr.methods.method import FitWork, ImageFacts, Method, State, Task
 from mapsr.methods.network_state import hash_of, load_weights
@@ -146,6 +147,7 @@ class NetworkMethod(Method):
             WeightsError: the encoder's weights are absent, or the checkpoint in the task's folder
                 is damaged or another network's.
         """
+        require_extra("lightning", "Training a network")
         runtime = self._runtime
         bands = self._bands(task.image.bands)
         outputs = self.settings.outputs(task.coarse)

@@ -13,7 +13,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mapsr.errors import ConfigError, require_choice
-from mapsr.networks.network import SegmentationNetwork, seeded
+from mapsr.networks.network import SegmentationNetwork
+from mapsr.seeds import seeded
 from mapsr.settings import choice
 
 BLOCKS = 5

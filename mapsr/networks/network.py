@@ -1,8 +1,7 @@
 """The interface of all networks, and how one is built."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
 import torch
@@ -10,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mapsr.errors import ConfigError, require_choice, require_range
+from mapsr.seeds import seeded
 from mapsr.weights import load_state, resolve
 
 STATISTICS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
@@ -200,14 +200,3 @@ def assemble(
         network.encoder.load(load_state(found.path), str(found.path))
         network.weights = {"name": found.name, "sha256": found.sha256}
     return network
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seed the CPU's random numbers within a block and restore the global state after it.
-
-    torch's initialisations do not take a generator.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        yield

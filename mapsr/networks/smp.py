@@ -9,8 +9,10 @@ from typing import Any
 from torch import Tensor, nn
 
 from mapsr.errors import ConfigError, near_match, require_choice
+from mapsr.extras import require_extra
 from mapsr.networks.backbone import load_exactly, repeat_bands
-from mapsr.networks.network import SegmentationNetwork, check_start, seeded
+from mapsr.networks.network import SegmentationNetwork, check_start
+from mapsr.seeds import seeded
 from mapsr.settings import choice
 from mapsr.weights import load_state, resolve
 
@@ -125,13 +127,9 @@ class SmpNetwork(SegmentationNetwork):
 
 def _make(settings: SmpSettings, bands: int, classes: int) -> Any:  # noqa: ANN401 - untyped package
     """Make the package's model with random weights."""
-    try:
-        import segmentation_models_pytorch as smp
-    except ImportError as error:
-        raise ConfigError(
-            "This network needs segmentation_models_pytorch, which is not installed: pip install "
-            "segmentation-models-pytorch."
-        ) from error
+    require_extra("segmentation_models_pytorch", "This network")
+    import segmentation_models_pytorch as smp
+
     options: dict[str, Any] = {}
     if settings.architecture == "dpt":
         options["dynamic_img_size"] = True  # else 224 px alone

@@ -17,7 +17,7 @@ from mapsr.mapping.jobs import JOB_TAG
 from mapsr.methods.fitted import FILE, SUFFIX, FittedMethod, load_fitted
 from mapsr.pages.areas import measured_areas
 from mapsr.pages.settings import PageSettings
-from mapsr.progress import Progress
+from mapsr.progress import Progress, stage
 from mapsr.region import find_images
 from mapsr.region.answers import read_record, record_path
 from mapsr.report.page import Areas, Facts, Page, shares_of
@@ -60,7 +60,8 @@ def map_page(settings: PageSettings, progress: Progress) -> Page:
     layers += [labels[name] for name in ("product", "map") if name in labels]
     sure = _sure(path, tags, configuration)
     layers += [sure] if sure else []
-    view = view_of(path.name, grid, layers, labels["map"])
+    with stage(progress, "pictures"):
+        view = view_of(path.name, grid, layers, labels["map"])
     counted = _recorded_areas(record, legend, labels) or measured_areas([labels], legend, progress)
     return Page(
         title=f"Map {path.name}",

@@ -178,18 +178,23 @@ def _provenance(run: _Run) -> Facts:
     return Facts("Provenance", rows, tables=_record_tables(record))
 
 
+def _state(file: Mapping[str, Any]) -> str:
+    """What tells the content of a file: its hash; on the network what the server says of it."""
+    return str(file["sha256"]) if "sha256" in file else " ".join(map(str, file.get("state", ())))
+
+
 def _record_tables(record: Mapping[str, Any]) -> tuple[Table, ...]:
     seconds = tuple((stage, f"{value:.1f}") for stage, value in record.get("seconds", {}).items())
     versions = tuple((name, str(value)) for name, value in record.get("versions", {}).items())
     inputs = tuple(
-        (str(one["path"]), f"{one['size_bytes']:,}", str(one["sha256"]))
+        (str(one["path"]), f"{one['size_bytes']:,}", _state(one))
         for one in record.get("inputs", ())
     )
     weights = tuple((str(one["name"]), str(one["sha256"])) for one in record.get("weights", ()))
     tables = (
         Table("Time by stage", ("stage", "seconds"), seconds),
         Table("Versions", ("package", "version"), versions),
-        Table("Inputs", ("file", "bytes", "SHA-256"), inputs),
+        Table("Inputs", ("file", "bytes", "SHA-256 or version"), inputs),
         Table("Weights", ("name", "SHA-256"), weights),
     )
     return tuple(one for one in tables if one.rows)

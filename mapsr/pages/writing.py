@@ -21,8 +21,6 @@ def write_page(settings: PageSettings, progress: Progress) -> Path:
         MapsrError: what belongs on it can't be read.
     """
     source = Path(settings.source)
-    if not source.exists():
-        raise ConfigError(f"There is no run or map '{source}'; name the folder of a run, or a map.")
     out = Path(settings.out) if settings.out else _beside(source)
     if out.suffix.lower() not in (".html", ".htm"):
         raise ConfigError(f"out={out} is a page, expected a name that ends in .html.")

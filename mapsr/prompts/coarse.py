@@ -7,6 +7,7 @@ from typing import ClassVar
 import torch
 
 from mapsr.errors import require_choice, require_range
+from mapsr.extras import require_extra
 from mapsr.legends import NODATA
 from mapsr.prompts.fitting import Batch, Material, PromptFit
 from mapsr.prompts.probe import LinearProbe, PixelSample, ProbeSettings, train_probe
@@ -74,6 +75,7 @@ class CoarsePromptSettings:
 
         Source: MapSR, equations (5) to (7).
         """
+        require_extra("lightning", "The probe of these prompts", "choose method=mapsr_em")
         probe = self._trained(material)
         few = self.prompt_scenes
         part = material if few is None else material.of_scenes(few)
@@ -103,7 +105,8 @@ class CoarsePromptSettings:
         scale = float(typical.square().mean().sqrt())
         probe = LinearProbe(material.dim, table, count, scale, self.probe)
         with material.watch("probe"):
-            train_probe(probe, sample, material.device.type, material.precision)
+            kinds = material.device.type, material.precision
+            train_probe(probe, sample, *kinds, material.progress)
         return probe.to(material.device)
 
 

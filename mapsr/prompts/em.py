@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from mapsr.errors import PromptError, require_choice, require_range
+from mapsr.progress import Progress, Quiet, slowly
 from mapsr.prompts.fitting import Batch, Material, PromptFit, Unseen
 from mapsr.prompts.observations import (
     Expected,
@@ -79,9 +80,10 @@ class EmPromptSettings:
         if self.through == "pixels":
             sample = material.sample(self.pixels, "shares")
             with material.watch("prompts"), torch.no_grad():
-                found = fit_em(SampledPixels(*sample[:2]), shares, material.names, self)
+                shown = material.progress
+                found = fit_em(SampledPixels(*sample[:2]), shares, material.names, self, shown)
                 unseen = seen_by_others(
-                    sample, lambda pixels: _em(pixels, shares, material.names, self).prompts
+                    sample, lambda pixels: _em(pixels, shares, material.names, self, shown).prompts
                 )
         else:
             with material.watch("prompts"), torch.no_grad():
@@ -125,7 +127,11 @@ class _Gaussians(NamedTuple):
 
 
 def fit_em(
-    pixels: Observations, shares: Tensor, names: Sequence[str], settings: EmPromptSettings
+    pixels: Observations,
+    shares: Tensor,
+    names: Sequence[str],
+    settings: EmPromptSettings,
+    progress: Progress | None = None,
 ) -> EmFit:
     """Fit class prompts by EM with one Gaussian a class and one covariance S.
 
@@ -144,6 +150,7 @@ def fit_em(
             none of whose pixels may be among ``pixels``.
         names: of the C classes.
         settings: see there.
+        progress: shows the steps where they take long; None: what reads the pixels does.
 
     Returns:
         Prompts, the weights of the classes and the objective by step.
@@ -153,7 +160,7 @@ def fit_em(
         PromptError: fewer than two classes keep a weight.
         PromptError: the features are not finite.
     """
-    found = _em(pixels, shares, names, settings)
+    found = _em(pixels, shares, names, settings, progress or Quiet())
     shown = ", ".join(f"{n} {part:.2%}" for n, part in zip(names, found.weights, strict=True))
     logger.info("shares of the classes after EM: %s", shown)
     check_prompts(found.prompts, names, "EM")
@@ -161,7 +168,11 @@ def fit_em(
 
 
 def _em(
-    pixels: Observations, shares: Tensor, names: Sequence[str], settings: EmPromptSettings
+    pixels: Observations,
+    shares: Tensor,
+    names: Sequence[str],
+    settings: EmPromptSettings,
+    progress: Progress,
 ) -> EmFit:
     """Fit, and say nothing; see `fit_em`."""
     moments = pixels.moments()
@@ -179,7 +190,7 @@ def _em(
     zero = torch.zeros(shares.shape[1], len(moments.mean)).to(moments.mean)
     found = pixels.expect(zero, zero[:, 0], logs)
     climbed = []
-    for _ in range(settings.steps):
+    for _ in slowly(progress, range(settings.steps), "EM", settings.steps):
         gaussians = _maximised(found, moments, settings)
         found = pixels.expect(gaussians.weight, gaussians.bias, logs)
         climbed.append(found.evidence / moments.count + gaussians.constant)

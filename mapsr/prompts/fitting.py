@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mapsr.legends import SoftCrosswalk
-from mapsr.progress import Watch
+from mapsr.progress import Progress, Watch
 from mapsr.prompts.probe import LinearProbe
 from mapsr.prompts.prompts import ClassPrompts
 from mapsr.settings import Plain
@@ -56,6 +56,7 @@ class Material(Protocol):
         precision: Lightning's name of the precision of a training.
         seed: of every random choice.
         watch: times the stages.
+        progress: shows long work.
     """
 
     names: tuple[str, ...]
@@ -65,6 +66,7 @@ class Material(Protocol):
     precision: str
     seed: int
     watch: Watch
+    progress: Progress
 
     def __len__(self) -> int:
         """How many chips there are."""

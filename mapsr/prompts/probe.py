@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from mapsr.errors import PromptError
 from mapsr.legends import NODATA
 from mapsr.legends.outputs import best_of_class
+from mapsr.progress import Progress, Quiet
 from mapsr.upsample import PixelFeatures
 
 
@@ -106,7 +107,35 @@ class PixelSample:
             yield self.features[some], self.labels[some]
 
 
-def train_probe(probe: LinearProbe, batches: object, accelerator: str, precision: str) -> None:
+class _Shown:
+    """Batches of all epochs as one loop that is shown; see `PixelSample`."""
+
+    def __init__(self, batches: PixelSample, epochs: int, progress: Progress) -> None:
+        self._batches = batches
+        total = epochs * len(batches)
+        self._steps = progress.track(range(total), "probe", total)
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        for batch in self._batches:
+            next(self._steps, None)
+            yield batch
+
+    def finish(self) -> None:
+        """Say that the last step is done."""
+        for _ in self._steps:
+            pass
+
+
+def train_probe(
+    probe: LinearProbe,
+    batches: object,
+    accelerator: str,
+    precision: str,
+    progress: Progress | None = None,
+) -> None:
     """Train a probe in place.
 
     Args:
@@ -114,6 +143,7 @@ def train_probe(probe: LinearProbe, batches: object, accelerator: str, precision
         batches: a sized iterable of (features, labels); see `LinearProbe.loss`.
         accelerator: Lightning's name of the device.
         precision: Lightning's name of the precision.
+        progress: shows the steps on a `PixelSample`; other batches are shown as they are read.
 
     Raises:
         PromptError: the loss is not a number; the features or the learning rate are out of range.
@@ -122,7 +152,12 @@ def train_probe(probe: LinearProbe, batches: object, accelerator: str, precision
     from mapsr.prompts.probe_training import ProbeTraining
     from mapsr.quiet import fit_quietly
 
-    fit_quietly(ProbeTraining(probe), batches, accelerator, precision, probe.settings.epochs)
+    shown: object = batches
+    if isinstance(batches, PixelSample):
+        shown = _Shown(batches, probe.settings.epochs, progress or Quiet())
+    fit_quietly(ProbeTraining(probe), shown, accelerator, precision, probe.settings.epochs)
+    if isinstance(shown, _Shown):
+        shown.finish()
     probe.requires_grad_(False)
     if not torch.isfinite(probe.weight).all():
         raise PromptError(

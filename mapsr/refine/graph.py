@@ -1,15 +1,19 @@
 """The graph that scores are propagated over."""
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import sparse
 from torch import Tensor
 
 from mapsr import budgets
+from mapsr.extras import require_extra
 from mapsr.refine.blocks import largest, symmetric_rows
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ def neighbour_graph(
     *,
     joint: bool,
     exact_up_to: int,
-) -> sparse.csr_array:
+) -> "sparse.csr_array":
     """Weights of each node's nearest neighbours; the node itself counts as one and is left out.
 
     Args:
@@ -62,6 +66,8 @@ def neighbour_graph(
     Returns:
         (N, N) float64, row i holding node i's choice; not symmetric.
     """
+    from scipy import sparse  # seconds, which settings alone need not
+
     count = len(features)
     k = min(neighbours, count)
     find = _exact if count <= exact_up_to else _approximate
@@ -73,18 +79,22 @@ def neighbour_graph(
     return sparse.csr_array((data, (rows[other], columns[other])), shape=(count, count))
 
 
-def symmetric(weights: sparse.csr_array, *, mutual_twice: bool) -> sparse.csr_array:
+def symmetric(weights: "sparse.csr_array", *, mutual_twice: bool) -> "sparse.csr_array":
     """Make a graph undirected: W + W^T if ``mutual_twice``, else the larger of both."""
+    from scipy import sparse
+
     if mutual_twice:
         return sparse.csr_array(weights + weights.T)
     return sparse.csr_array(weights.maximum(weights.T))
 
 
-def normalised(weights: sparse.csr_array) -> sparse.csr_array:
+def normalised(weights: "sparse.csr_array") -> "sparse.csr_array":
     """D^-1/2 W D^-1/2; a node without edges keeps a row of zeros.
 
     Source: MapSR, below equation (12).
     """
+    from scipy import sparse
+
     degree: NDArray[np.float64] = np.asarray(weights.sum(axis=1)).ravel()
     root = np.zeros_like(degree)
     root[degree > 0] = degree[degree > 0] ** -0.5
@@ -130,6 +140,8 @@ def _approximate(
     Source: Dong et al., Efficient k-nearest neighbor graph construction, WWW 2011,
     doi:10.1145/1963405.1963487.
     """
+    few = "raise refine.exact_up_to (slower) or choose refine=none"
+    require_extra("pynndescent", f"A graph of {len(features)} nodes", few)
     from pynndescent import NNDescent  # takes seconds, and most graphs are small
 
     wanted = min(2 * k, len(features)) if joint else k

@@ -1,17 +1,19 @@
 """Label propagation: scores that agree with the graph and stay near where they began."""
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
-from scipy.sparse.linalg import cg
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 _RESOLUTION = 4 * float(np.finfo(np.float64).eps)
 
 
 def fixed_point(
-    graph: sparse.csr_array,
+    graph: "sparse.csr_array",
     scores: NDArray[np.float64],
     alpha: float,
     tolerance: float,
@@ -52,7 +54,7 @@ def fixed_point(
 
 
 def conjugate_gradients(
-    graph: sparse.csr_array,
+    graph: "sparse.csr_array",
     scores: NDArray[np.float64],
     alpha: float,
     tolerance: float,
@@ -72,6 +74,9 @@ def conjugate_gradients(
 
     Source: MapSR, equation (12); Hestenes and Stiefel 1952, doi:10.6028/jres.049.044.
     """
+    from scipy import sparse  # seconds, which settings alone need not
+    from scipy.sparse.linalg import cg
+
     system = sparse.eye_array(graph.shape[0], format="csr") - alpha * graph
     columns = [
         cg(system, (1 - alpha) * column, rtol=tolerance, atol=0.0, maxiter=most_steps)[0]

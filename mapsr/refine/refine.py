@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 import torch.nn.functional as F
-from scipy import sparse
 from torch import Tensor
 
 from mapsr.errors import require_choice, require_range
@@ -16,6 +15,9 @@ from mapsr.refine.propagation import SOLVERS
 from mapsr.refine.slic import batched_superpixels
 from mapsr.refine.superpixels import superpixels
 from mapsr.settings import choice
+
+if TYPE_CHECKING:
+    from scipy import sparse
 
 
 class PixelVectors(Protocol):
@@ -239,7 +241,7 @@ def _propagated(
 
 def _graph(
     features: PixelVectors, labels: Tensor, count: int, size: Tensor, settings: RefineSettings
-) -> sparse.csr_array:
+) -> "sparse.csr_array":
     height, width = labels.shape
     inside = labels >= 0
     whole = F.pad(

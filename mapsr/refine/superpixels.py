@@ -3,8 +3,6 @@
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from skimage.color import rgb2lab
-from skimage.segmentation import slic
 from torch import Tensor
 
 # The chip that the paper's number of segments is meant for.
@@ -38,6 +36,9 @@ def superpixels(
     inside = valid.cpu().numpy()
     if not inside.any():
         return torch.full((height, width), -1), 0
+    from skimage.color import rgb2lab  # seconds, which settings alone need not
+    from skimage.segmentation import slic
+
     rgb = image[:3].permute(1, 2, 0).cpu().numpy()
     if stretched:
         low, high = rgb[inside].min(), rgb[inside].max()

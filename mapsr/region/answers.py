@@ -4,8 +4,7 @@ import json
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +13,8 @@ from mapsr.errors import ConfigError, DataError, LegendError, RasterError
 from mapsr.files import write_json, write_text
 from mapsr.geo import overlap
 from mapsr.geo.mosaic_tiles import open_tiles
+from mapsr.geo.stac_items import Span, taken
+from mapsr.geo.states import describe_state
 from mapsr.legends import Crosswalk, load_crosswalk
 from mapsr.mapping import MapRequest, Report
 from mapsr.mapping.assembly import output_paths
@@ -24,7 +25,9 @@ from mapsr.measure.labels import Labels, open_labels
 from mapsr.methods import FittedMethod
 from mapsr.methods.speed import pace_of
 from mapsr.progress import Progress
+from mapsr.redaction import RedactingFormatter, redact_all
 from mapsr.region.derived import derive, is_whole, require_derived
+from mapsr.region.predicted import compared, kept_estimate
 from mapsr.region.settings import MapSettings
 from mapsr.settings import plain
 from mapsr.tracking.record import Stopwatch, peak_memory_mib, versions
@@ -78,6 +81,8 @@ class Making:
         log: file of the messages.
         command: as it was given.
         progress: shows the work.
+        fresh: the method was fitted now, or is given.
+        taken: when images were taken, as the STAC items say that name them.
     """
 
     settings: MapSettings
@@ -87,6 +92,16 @@ class Making:
     log: Path
     command: str
     progress: Progress
+    fresh: bool = True
+    taken: Mapping[Path, Span] = field(default_factory=dict)
+
+    def times(self, request: MapRequest) -> list[Span]:
+        """When the images of a map were taken, as far as STAC items or their own tags say."""
+        if not self.settings.stac:
+            return []
+        paths = [info.path for info in request.infos]
+        found = (self.taken.get(path) or taken(path) for path in paths)
+        return [one for one in found if one is not None]
 
     def crosswalk(self) -> Crosswalk | None:
         """From the product of the fit to the classes of the map; None where it is not known."""
@@ -123,7 +138,14 @@ def answer(report: Report, request: MapRequest, making: Making) -> Record:
     with making.watch("derive"):
         sureness = _sureness(report, making.settings)
         confidence = None if sureness is None else sureness.path
-        derived = derive(report.job, making.settings, confidence, making.progress)
+        derived = derive(
+            report.job,
+            making.settings,
+            confidence,
+            making.progress,
+            making.times(request),
+            making.watch.started,
+        )
     seconds = ", ".join(f"{stage} {s:.1f} s" for stage, s in making.watch.seconds.items())
     logger.info("%s is made by: %s; %s", report.job.out, making.command, seconds)
     for warning in measured["warnings"]:
@@ -179,10 +201,7 @@ def _made(report: Report, making: Making) -> Record:
         {"products": job.about["products"]} if "products" in job.about else {}
     )
     inputs = {
-        kind: [
-            {"path": path, "bytes": size, "changed": _moment(changed)}
-            for path, (size, changed) in files.items()
-        ]
+        kind: [{"path": path, **describe_state(state)} for path, state in files.items()]
         for kind, files in states.items()
     }
     return {
@@ -192,6 +211,11 @@ def _made(report: Report, making: Making) -> Record:
         "started": making.watch.started.isoformat(timespec="seconds"),
         "seconds": {stage: round(s, 3) for stage, s in making.watch.seconds.items()},
         "resumed_units": report.resumed,
+        "predicted": compared(
+            kept_estimate(making.settings),
+            making.watch.seconds,
+            whole=making.fresh and report.fresh and not report.resumed,
+        ),
         "log": str(making.log),
         "peak_memory_mib": peak_memory_mib(),
         "versions": versions(),
@@ -204,7 +228,7 @@ def _made(report: Report, making: Making) -> Record:
         },
         "inputs": inputs,
         **_speed(making),
-        "settings": plain(making.settings),
+        "settings": redact_all(plain(making.settings)),
     }
 
 
@@ -216,16 +240,12 @@ def _speed(making: Making) -> Record:
     return {"speed": pace_of(parts, making.settings.compute.find()).facts()}
 
 
-def _moment(nanoseconds: int) -> str:
-    return datetime.fromtimestamp(nanoseconds / 1e9, UTC).isoformat(timespec="seconds")
-
-
 class _Lines(logging.Handler):
     """Keeps messages until there is a map that they may lie beside."""
 
     def __init__(self) -> None:
         super().__init__(logging.INFO)
-        self.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        self.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(message)s"))
         self.lines: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -59,7 +59,7 @@ def out_paths(images: Images, settings: MapSettings) -> dict[Path, Path]:
     _require_name(out)
     if settings.mosaic or images.single:
         if images.single and out.is_dir():
-            out = out / f"{images.every[0].path.stem}.tif"
+            out = out / f"{images.every[0].name}.tif"
         if out.suffix.lower() not in (".tif", ".tiff"):
             raise ConfigError(f"out={out} is one map, expected a name that ends in .tif.")
         paths = {image.path: out for image in images.every}
@@ -69,7 +69,7 @@ def out_paths(images: Images, settings: MapSettings) -> dict[Path, Path]:
                 f"out={out} is one file, but image={settings.image} may name several rasters: "
                 "give a folder, or set mosaic=true."
             )
-        paths = {image.path: out / f"{image.path.stem}.tif" for image in images.every}
+        paths = {image.path: out / f"{image.name}.tif" for image in images.every}
         path, times = Counter(paths.values()).most_common(1)[0]
         if times > 1:
             raise ConfigError(
@@ -137,10 +137,12 @@ def _written(out: Path, settings: MapSettings) -> list[Path]:
         "product_error": settings.product_error,
     }
     beside = [out.with_name(f"{out.stem}_{kind}{out.suffix}") for kind, on in kinds.items() if on]
+    beside += [path.with_suffix(".qml") for path in beside if not path.stem.endswith("_scores")]
     tables = [out.with_name(f"{out.stem}_composition.csv")] if settings.product_error else []
     tables.append(out.with_name(f"{out.stem}_record.json"))
     tables += [out.with_name(f"{out.stem}_mmu{out.suffix}")] if settings.mmu else []
     tables += [out.with_suffix(".gpkg")] if settings.vectors else []
+    tables += [out.with_suffix(".json")] if settings.stac else []
     return [out, out.with_name(f"{out.name}.aux.xml"), out.with_suffix(".qml"), *beside, *tables]
 
 

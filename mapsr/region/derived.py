@@ -1,14 +1,18 @@
-"""What is made of a map beside it: one with a minimum mapping unit, and polygons."""
+"""What is made of a map beside it: one with a minimum mapping unit, polygons, a STAC item."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from mapsr.errors import ConfigError
+from mapsr.geo.stac_items import Span
 from mapsr.mapping.jobs import JOB_TAG, MapJob
 from mapsr.measure.answer import Record, areas_record
 from mapsr.measure.areas import measure_areas
 from mapsr.measure.labels import open_labels
 from mapsr.measure.unit import MinimumUnit
 from mapsr.progress import Progress
+from mapsr.region.catalogue import write_map_item
 from mapsr.region.settings import MapSettings
 
 
@@ -19,6 +23,8 @@ def derived_paths(out: Path, settings: MapSettings) -> dict[str, Path]:
         paths["mmu"] = out.with_name(f"{out.stem}_mmu{out.suffix}")
     if settings.vectors:
         paths["vectors"] = out.with_suffix(".gpkg")
+    if settings.stac:
+        paths["stac"] = out.with_suffix(".json")
     return paths
 
 
@@ -53,7 +59,12 @@ def is_whole(record: Record, out: Path, settings: MapSettings) -> bool:
 
 
 def derive(
-    job: MapJob, settings: MapSettings, confidence: Path | None, progress: Progress
+    job: MapJob,
+    settings: MapSettings,
+    confidence: Path | None,
+    progress: Progress,
+    times: Sequence[Span],
+    started: datetime,
 ) -> Record:
     """Make of a map what the settings ask for.
 
@@ -62,6 +73,8 @@ def derive(
         settings: of the command.
         confidence: of the map; None: it was not asked for.
         progress: shows the work.
+        times: when the images were taken, as far as that is known.
+        started: when the map was made.
 
     Returns:
         What was made, by key of the settings.
@@ -86,4 +99,8 @@ def derive(
 
         polygons = write_outlines(labels, confidence, paths["vectors"], progress)["polygons"]
         made["vectors"] = {"file": str(paths["vectors"]), "polygons": polygons}
+    if "stac" in paths:
+        error = settings.product_error
+        write_map_item(job, paths, times, started, product_error=error)
+        made["stac"] = {"file": str(paths["stac"])}
     return made

@@ -19,6 +19,7 @@ from mapsr.data import SceneSource
 from mapsr.errors import ConfigError, DataError, MapsrError
 from mapsr.files import clear_partial
 from mapsr.geo import overlap, source_files
+from mapsr.geo.states import State
 from mapsr.legends import Legends
 from mapsr.locks import FolderLock, refuse_link
 from mapsr.mapping.store import changed_files, file_states
@@ -68,7 +69,7 @@ def fit_region(
         return _found(path, about), None
     with _work_folder(path, settings.restart) as folder:
         fitted, method = _fit(good, settings, facts, folder, progress)
-        if changed := changed_files(cast(dict[str, list[int]], about[INPUTS])):
+        if changed := changed_files(cast(dict[str, State], about[INPUTS]), _files(good)):
             raise DataError(
                 f"{', '.join(changed[:3])} changed while the method was fitted on it: nothing is "
                 "written; the same command begins again."
@@ -168,10 +169,6 @@ def _reached(source: SceneSource, images: Sequence[Image]) -> list[Image]:
 
 def _about(images: Sequence[Image], settings: MapSettings, facts: ImageFacts) -> dict[str, object]:
     """All that the fit depends on."""
-    files: list[Path] = []
-    for image in images:
-        files += [*(image.info.files if image.info else ())]
-        files += source_files(image.coarse) if image.coarse else ()
     parts: dict[str, Any] = {
         name: contents_of(getattr(settings, name), settings.weights_folder)
         for name in settings.used
@@ -179,7 +176,7 @@ def _about(images: Sequence[Image], settings: MapSettings, facts: ImageFacts) ->
     }
     about = {
         "version": mapsr.__version__,
-        INPUTS: file_states(dict.fromkeys(files)),
+        INPUTS: file_states(_files(images)),
         "chip": settings.windows.chip,
         **({"whole": True} if settings.windows.last == "whole" else {}),
         "seed": settings.seed,
@@ -190,6 +187,15 @@ def _about(images: Sequence[Image], settings: MapSettings, facts: ImageFacts) ->
     }
     about |= {"recipe": settings.recipe} if "recipe" in settings.method.uses else {}
     return cast(dict[str, object], json.loads(json.dumps(about)))  # as it is when read back
+
+
+def _files(images: Sequence[Image]) -> list[Path]:
+    """The files that a fit reads, each once."""
+    files: list[Path] = []
+    for image in images:
+        files += [*(image.info.files if image.info else ())]
+        files += source_files(image.coarse) if image.coarse else ()
+    return list(dict.fromkeys(files))
 
 
 def _found(path: Path, about: dict[str, object]) -> FittedMethod:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mapsr.errors import ConfigError, MapsrError
+from mapsr.geo.addresses import raster_path
+from mapsr.geo.stac import pystac_package
 from mapsr.mapping import (
     Engine,
     MapOptions,
@@ -74,12 +76,20 @@ def map_region(settings: MapSettings, progress: Progress, command: str = "") -> 
         MapsrError: nothing can be mapped, for whatever reason.
     """
     watch = Stopwatch()
-    images = find_images(settings.image, settings.coarse, settings.out)
+    images = find_images(
+        settings.image,
+        settings.coarse,
+        settings.out,
+        image_asset=settings.image_asset,
+        coarse_asset=settings.coarse_asset,
+    )
     if settings.place is not None and not (images.single or settings.mosaic):
         raise ConfigError(
             "window= and aoi= map a part of one raster, but image= may name several: name one, or "
             "set mosaic=true."
         )
+    if settings.stac:
+        pystac_package()  # that it is absent should be known before the work
     outs = out_paths(images, settings)  # a bad one should be known before anything is fitted
     for out in dict.fromkeys(outs.values()):
         require_room(out, settings)
@@ -102,7 +112,9 @@ def map_region(settings: MapSettings, progress: Progress, command: str = "") -> 
                 images = usable(images, settings, None)
                 fitted, live = fit_region(images, settings, path, progress)
                 fresh = live is not None
-        making = Making(settings, fitted, path, watch, log, command, progress)
+        as_told = fresh or bool(settings.fitted)
+        taken = {image.path: image.taken for image in images.every if image.taken}
+        making = Making(settings, fitted, path, watch, log, command, progress, as_told, taken)
         return Region(path, fresh, _map(images, making, live, outs))
 
 
@@ -132,7 +144,8 @@ def _map(
         runtime = settings.runtime()
         engine: Engine = open_engine(fitted, settings.engine, runtime, options.outputs, live)
         reports: list[Report] = map_rasters(fitted, requests, engine, making.progress, options)
-    names = [Path(settings.image)] if settings.mosaic else [image.path for image in good]
+    every = [image.path for image in good]
+    names = [raster_path(settings.image, "image")] if settings.mosaic else every
     done = [
         _finished(name, report, request, making)
         for name, report, request in zip(names, reports, requests, strict=True)
@@ -147,7 +160,7 @@ def _finished(name: Path, report: Report, request: MapRequest, making: Making) -
         try:
             if making.settings.product_error and (crosswalk := making.crosswalk()) is not None:
                 with making.watch("product_error"):
-                    write_product_report(report.job, crosswalk)
+                    write_product_report(report.job, crosswalk, making.progress)
             record = answer(report, request, making)
         except MapsrError as failure:
             error = failure

@@ -8,10 +8,13 @@ from mapsr.errors import RasterError
 from mapsr.evaluation.composition import Composition, doubt_of
 from mapsr.files import publish, write_text
 from mapsr.geo import clear_sidecars, read_tags, read_values, tiles, window_writer, write_cog
+from mapsr.geo.sidecars import write_ramp
+from mapsr.geo.styles import ERROR
 from mapsr.legends import Crosswalk
 from mapsr.mapping.assembly import output_paths
 from mapsr.mapping.jobs import JOB_TAG, MapJob
 from mapsr.mapping.outputs import Output
+from mapsr.progress import Progress, Quiet, slowly
 from mapsr.quoting import csv_text
 
 logger = logging.getLogger(__name__)
@@ -19,12 +22,15 @@ logger = logging.getLogger(__name__)
 _SIDE_PX = 1024
 
 
-def write_product_report(job: MapJob, crosswalk: Crosswalk) -> tuple[Path, ...]:
+def write_product_report(
+    job: MapJob, crosswalk: Crosswalk, progress: Progress | None = None
+) -> tuple[Path, ...]:
     """Write OUT_product_error.tif and OUT_composition.csv of a map whose scores are written.
 
     Args:
         job: that made the map, with probabilities and a product.
         crosswalk: says which target class each class of the product stands for.
+        progress: shows the work where it takes long; None: nothing does.
 
     Returns:
         The files; none where there is no product at the place.
@@ -33,7 +39,7 @@ def write_product_report(job: MapJob, crosswalk: Crosswalk) -> tuple[Path, ...]:
         RasterError: the scores or the product can't be read, or a file not written.
     """
     try:
-        return _written(job, crosswalk)
+        return _written(job, crosswalk, progress or Quiet())
     except OSError as error:
         raise RasterError(
             f"Can't write what the product's classes hold beside {job.out}: {error.strerror}; the "
@@ -41,7 +47,7 @@ def write_product_report(job: MapJob, crosswalk: Crosswalk) -> tuple[Path, ...]:
         ) from error
 
 
-def _written(job: MapJob, crosswalk: Crosswalk) -> tuple[Path, ...]:
+def _written(job: MapJob, crosswalk: Crosswalk, progress: Progress) -> tuple[Path, ...]:
     product, out = job.raster.product, job.out
     if product is None:
         logger.warning("%s: no product at its place, so nothing is said of its errors", out)
@@ -57,7 +63,8 @@ def _written(job: MapJob, crosswalk: Crosswalk) -> tuple[Path, ...]:
     with TemporaryDirectory(dir=out.parent, prefix=f".{out.stem}") as folder:
         plain, cog = Path(folder) / "plain.tif", Path(folder) / "cog.tif"
         with window_writer(plain, grid, 1, "float32", float("nan")) as write:
-            for window in tiles(grid.height, grid.width, _SIDE_PX):
+            cut = tiles(grid.height, grid.width, _SIDE_PX)
+            for window in slowly(progress, cut, "product error", len(cut)):
                 probabilities = read_values(scores, window)  # (C, h, w)
                 classes = product.read(window.shifted(*first))
                 write(window, doubt_of(probabilities, classes, crosswalk.table)[None])
@@ -67,6 +74,7 @@ def _written(job: MapJob, crosswalk: Crosswalk) -> tuple[Path, ...]:
         write_cog(plain, cog, tags=tags, names=("product_error",))
         clear_sidecars(layer, overwrite=True)
         publish(cog, layer)
+    write_ramp(layer, ERROR, (0.0, 1.0), overwrite=job.overwrite)
     assert total is not None, "a raster has pixels"
     write_text(table, _csv(total, crosswalk))
     return layer, table

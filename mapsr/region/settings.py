@@ -20,14 +20,21 @@ class MapSettings(FitAndMapSettings):
     """Everything that `mapsr map` takes."""
 
     image: str = MISSING
-    """A raster (a VRT is one), a pattern such as tiles/*.tif, or a CSV list (column image_fn)."""
+    """A raster (a VRT is one), a pattern such as tiles/*.tif, or a CSV list (column image_fn); also
+    an address (https://, s3://, gs://, az://), or the .json of a STAC item, collection or
+    catalogue."""
     out: str = MISSING
     """The map to write; the folder of the maps where image names several."""
     fitted: str | None = None
     """A fitted method: the folder of a finished run or of maps, or a file."""
     coarse: str | None = None
     """The coarse product of the area: without fitted=, the method is fitted on it first, as the
-    groups say; with it, the map is made with the product, where the method was fitted for that."""
+    groups say; with it, the map is made with the product, where the method was fitted for that.
+    Also an address, or the .json of a STAC item."""
+    image_asset: str | None = None
+    """Key of the asset of STAC items that is the image; null: their only raster."""
+    coarse_asset: str | None = None
+    """Key of the asset of the STAC item that is the product; null: its only raster."""
     mosaic: bool = False
     """One map over all images, on the grid of the first, rather than one of each."""
     confidence: bool = False
@@ -49,6 +56,8 @@ class MapSettings(FitAndMapSettings):
     40px; null: none."""
     vectors: bool = False
     """Also write OUT.gpkg, the patches of the map (with mmu=, of that) as polygons."""
+    stac: bool = False
+    """Also write OUT.json, a STAC item of the map and what lies beside it."""
     low_confidence: float = 0.5
     """Below it a probability counts as low in the record beside a map."""
     scale: float | None = None

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mapsr.errors import DataError
+from mapsr.extras import require_extra
 from mapsr.files import whole_file
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ def composition_figure(
     Raises:
         DataError: no city has shares.
     """
+    require_extra("matplotlib", "A figure")
     from matplotlib.figure import Figure
 
     known = {city: some for city, some in shares.items() if some is not None}
@@ -90,6 +92,7 @@ def box_figure(
     Raises:
         DataError: no class has a value.
     """
+    require_extra("matplotlib", "A figure")
     from matplotlib.figure import Figure
 
     if not any(some for by_class in values.values() for some in by_class.values()):

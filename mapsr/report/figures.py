@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapsr.errors import DataError
+from mapsr.extras import require_extra
 from mapsr.files import whole_file
 from mapsr.legends import NODATA, Legend
 
@@ -68,6 +69,7 @@ def grid_figure(
         DataError: a panel is neither an image nor a label map.
         DataError: labels hold a value that the legend has not.
     """
+    require_extra("matplotlib", "A figure")
     from matplotlib.figure import Figure
 
     if len({len(panels) for panels in rows}) != 1:

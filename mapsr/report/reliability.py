@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from mapsr.extras import require_extra
 from mapsr.files import whole_file
 
 
@@ -16,6 +17,7 @@ def reliability_figure(path: Path, diagram: NDArray[np.float64], error: float) -
         diagram: (bins, 3), mean confidence, share that was right and share of the pixels.
         error: expected calibration error, in [0, 1].
     """
+    require_extra("matplotlib", "A figure")
     from matplotlib.figure import Figure
 
     filled = diagram[~np.isnan(diagram[:, 0])]

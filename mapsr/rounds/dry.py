@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from mapsr.findings import Finding, evenly, percent, pixels
+from mapsr.geo import ImageReader
 from mapsr.geo.grids import crs_name
 from mapsr.geo.vectors import value_counts
 from mapsr.labelling import OpenProduct, Statistics, count_patch, mistyped_tags, read_patch, vote
@@ -41,7 +42,7 @@ def dry_run(settings: LabelSettings, region: LabelRegion, progress: Progress) ->
     for number, opened in enumerate(region.products):
         yield from _of_product(region, opened, seen, number)
     yield from _of_rule(region)
-    share = float(seen.trusted.sum()) / seen.pixels
+    share = float(seen.trusted.sum()) / max(seen.pixels, 1)
     yield Finding("votes", f"{percent(share)} of the pixels looked at would be trusted")
     yield from region.plan.findings()
     for one in mistyped_tags(region.products):
@@ -62,6 +63,7 @@ def _look(
     plan, counted = region.plan, []
     for image, window in progress.track(some, "look", len(some)):
         prompts = read_patch(region.products, plan.weights, plan.target, image.info.grid, window)
+        prompts = prompts.within(ImageReader(image.info, None, 1.0).read(window)[1])
         counted.append(count_patch(plan, prompts, vote(prompts, plan.rule_for(prompts))))
     return sum(counted[1:], counted[0]), len(patches)
 
@@ -79,7 +81,8 @@ def _of_product(
         f"level {standing.level}, weight {standing.weight / 10:g}; suggested {standing.suggested}"
         f"{why}; {', '.join(map(crs_name, systems))}",
     )
-    covered, said = (float(values[number]) / seen.pixels for values in (seen.covered, seen.said))
+    seen_px = max(seen.pixels, 1)  # the images may be empty where it was looked
+    covered, said = (float(values[number]) / seen_px for values in (seen.covered, seen.said))
     yield Finding(name, f"covers {percent(covered)} of the pixels, votes at {percent(said)}")
     if codes := seen.unmapped[number]:
         shown = ", ".join(f"{code} ({count} px)" for code, count in codes.most_common(_SHOWN))

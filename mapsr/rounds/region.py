@@ -9,6 +9,7 @@ from pathlib import Path
 from mapsr.errors import DataError
 from mapsr.geo import Grid, ImageInfo, Window, source_files
 from mapsr.geo.burning import true_metres
+from mapsr.geo.states import State
 from mapsr.labelling import (
     OpenProduct,
     Plan,
@@ -75,8 +76,8 @@ class LabelRegion:
         vectors = [one for one in sources if not isinstance(one, RasterSource)]
         return frozenset(path for one in vectors for path in one.paths)
 
-    def states(self) -> dict[str, list[int]]:
-        """Size and time of change of all files."""
+    def states(self) -> dict[str, State]:
+        """What tells whether files were changed, of all of them."""
         return file_states(self.files)
 
 

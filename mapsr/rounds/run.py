@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mapsr.files import write_json, write_text
 from mapsr.progress import Progress
+from mapsr.redaction import redact_all
 from mapsr.rounds.loop import Expanded, Round, expand
 from mapsr.rounds.metrics import metrics_of, plan_dict, tables_of, wrong_labelling
 from mapsr.rounds.region import LabelRegion, open_region
@@ -41,7 +42,7 @@ def run_labelling(
         done = finished_metrics(path, fingerprint, wrong_labelling)
         if done is not None:
             return path, done, False
-    folder = RunFolder.open(path, plain(settings), fingerprint, settings.overwrite)
+    folder = RunFolder.open(path, redact_all(plain(settings)), fingerprint, settings.overwrite)
     watch = Stopwatch()
     with folder:
         metrics = _results(settings, region, folder, watch, progress)

@@ -14,6 +14,7 @@ from mapsr.errors import ConfigError
 from mapsr.evaluation import Confusion
 from mapsr.geo import ImageReader, source_files
 from mapsr.geo.mosaic_tiles import Tiles, tiles_in
+from mapsr.geo.states import asking_once
 from mapsr.labelling.packing import Arrays, load_arrays, save_arrays, unpack
 from mapsr.labelling.statistics import Statistics
 from mapsr.labelling.units import LABELS, LEARN, VOTES, Ballot, Earlier, Filling, add_up
@@ -102,7 +103,8 @@ class Polls:
         earlier = tuple(_earlier(basis, place, number) for place in places)
         ballot = Ballot(region.plan, region.products, region.judges, region.held, earlier)
         outputs = (*VOTES, *((LEARN,) if region.held else ()))
-        abouts = [self._about(number, place, basis) for place in places]
+        with asking_once():
+            abouts = [self._about(number, place, basis) for place in places]
         arrays, hashes = self._do(outs, outputs, abouts, ballot, f"vote {number}")
         names = tuple(one.name for one in region.plan.products)
         classes = region.plan.target.names
@@ -153,7 +155,9 @@ class Polls:
             raster = Raster(image.name, ImageReader(image.info, None, _SCALE), plan, outputs)
             tags = {"MAPSR_VERSION": mapsr.__version__, "MAPSR_LABELS": self.settings.name}
             keep = partial(_keep_counts, out)
-            jobs.append(MapJob(raster, out, self.region.plan.target, about, tags, beside=keep))
+            inputs = tuple(_inputs(self.region, image))
+            target = self.region.plan.target
+            jobs.append(MapJob(raster, out, target, about, tags, inputs=inputs, beside=keep))
         engine = self.settings.engine.open_work(work)
         reports = run_jobs(jobs, engine, self.progress, what)
         failed = [one for one in reports if one.error is not None]

@@ -6,6 +6,7 @@ from math import ceil, log10
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mapsr.extras import require_extra
 from mapsr.files import whole_file
 from mapsr.quoting import csv_text
 from mapsr.tables.definitions import AVERAGE, CostDefinition, TableDefinition
@@ -142,6 +143,7 @@ def cost_figure(path: Path, points: Sequence[CostPoint], costs: Sequence[str]) -
         points: one for each row.
         costs: what the costs are, keys of ``AXES``.
     """
+    require_extra("matplotlib", "A figure")
     from matplotlib.figure import Figure
 
     figure = Figure((2.4 + 4.0 * len(costs), 4.2), layout="constrained")

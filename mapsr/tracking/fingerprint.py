@@ -10,6 +10,8 @@ from typing import Any
 from mapsr.changes import INPUTS
 from mapsr.contents import contents_of
 from mapsr.data import Scenes
+from mapsr.geo.states import state_of
+from mapsr.remote import RemotePath
 from mapsr.settings import plain
 
 Fingerprint = Mapping[str, Any]
@@ -22,7 +24,8 @@ def fingerprint_of(
 ) -> dict[str, object]:
     """Gather all that a run's results depend on.
 
-    Files of the data count by their names, sizes and ends, wherever they lie; checkpoints, legends
+    Files of the data count by their names, sizes and ends, wherever they lie, and those on the
+    network by their names and what their servers say of them; checkpoints, legends
     and crosswalks of one's own, and weights whose hash is not published, by their content.
 
     Args:
@@ -70,6 +73,9 @@ def _states(files: Iterable[Path | None]) -> Iterable[str]:
     for file in files:
         if file is None:
             yield "none"
+            continue
+        if isinstance(file, RemotePath):
+            yield " ".join(map(str, (file.name, *state_of(file))))
             continue
         state = file.stat()
         ends = _ends_of(file, state.st_size, state.st_ino, state.st_mtime_ns)

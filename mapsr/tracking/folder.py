@@ -18,6 +18,7 @@ from mapsr.evaluation.confusion import Confusion
 from mapsr.files import clear_partial, write_json, write_text
 from mapsr.locks import LOCK, FolderLock
 from mapsr.quoting import csv_text
+from mapsr.redaction import RedactingFormatter, redact, redact_all
 from mapsr.tracking.damage import DamagedRunError, what_is_wrong
 from mapsr.tracking.fingerprint import fingerprint_hash
 
@@ -148,7 +149,7 @@ class RunFolder:
 
     def __enter__(self) -> Self:
         self._handler = logging.FileHandler(self.log, mode="w", encoding="utf-8")
-        self._handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        self._handler.setFormatter(RedactingFormatter("%(asctime)s %(levelname)s %(message)s"))
         logging.getLogger("mapsr").addHandler(self._handler)
         return self
 
@@ -167,7 +168,7 @@ class RunFolder:
         else:
             lines = traceback.format_exception(error)
             record = {"error": f"{type(error).__name__}: {error}", "trace": "".join(lines)}
-            write_json(failure, record)
+            write_json(failure, {key: redact(text) for key, text in record.items()})
         if self._lock is not None:
             self._lock.release()
 
@@ -192,7 +193,7 @@ class RunFolder:
 
     def write_record(self, record: Settings) -> None:
         """Write record.json: how the run was done."""
-        write_json(self.path / "record.json", dict(record))
+        write_json(self.path / "record.json", redact_all(record))
 
     def write_metrics(self, metrics: Settings) -> None:
         """Write metrics.json, the last thing of all: from now on the run is finished."""

@@ -8,12 +8,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
 import mapsr
+from mapsr.geo.states import state_of
+from mapsr.redaction import redact_words
+from mapsr.remote import RemotePath
 from mapsr.tracking.commands import own_command
 from mapsr.weights import sha256_of
 
@@ -96,14 +99,14 @@ def collect_record(
         device: the torch device that did the work, as torch writes it.
         seeds: what each seed is for -> the seed.
         weights: name and sha256 of each file of weights that was loaded.
-        inputs: the files that were read; each is hashed in full.
+        inputs: the files that were read; each of this machine is hashed in full.
         command: the command line; that of the run by default, see ``commanded``.
 
     Raises:
         OSError: an input can't be read any more.
     """
     return {
-        "command": shlex.join(own_command() if command is None else command),
+        "command": shlex.join(redact_words(own_command() if command is None else command)),
         "directory": str(Path.cwd()),
         "started": watch.started.isoformat(timespec="seconds"),
         "seconds": {stage: round(value, 3) for stage, value in watch.seconds.items()},
@@ -121,9 +124,12 @@ def collect_record(
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of mapsr, Python and the packages that can change a result."""
+    """Return the versions of mapsr, Python and the packages here that can change a result."""
     found = {"mapsr": mapsr.__version__, "python": platform.python_version()}
-    return found | {name: metadata.version(name) for name in PACKAGES}
+    for name in PACKAGES:
+        with suppress(metadata.PackageNotFoundError):  # of an extra, which was not needed
+            found[name] = metadata.version(name)
+    return found
 
 
 def git_state(root: Path | None = None) -> dict[str, object] | None:
@@ -149,9 +155,16 @@ def git_state(root: Path | None = None) -> dict[str, object] | None:
 def fingerprint(path: Path) -> dict[str, object]:
     """Return path, size in bytes and SHA-256 of a file; the same content gives the same hash.
 
+    Of one on the network, path and size, what its server says of its version, and a hash over its
+    header: it is not fetched as a whole.
+
     Raises:
         OSError: the file can't be read.
+        RasterError: what lies on the network can't be read.
     """
+    if isinstance(path, RemotePath):
+        size, *rest = state_of(path)
+        return {"path": str(path), "size_bytes": size, "state": rest}
     return {
         "path": str(path),
         "size_bytes": path.stat().st_size,

@@ -1,5 +1,6 @@
 """Run folders side by side: which there are, how two differ, and removing them."""
 
+import logging
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -15,6 +16,8 @@ from mapsr.locks import FolderLock, refuse_link
 from mapsr.tracking.damage import DamagedRunError
 from mapsr.tracking.finished import read_confusion, read_metrics, read_record
 from mapsr.tracking.folder import read_config
+
+logger = logging.getLogger(__name__)
 
 RunState = Literal["finished", "failed", "running", "unfinished", "damaged"]
 _PLACES = ("output", "name", "overwrite")
@@ -47,7 +50,7 @@ class FoundRun:
 
 
 def find_runs(root: Path) -> list[FoundRun]:
-    """Find the run folders below a folder, by name; runs of other versions are passed over.
+    """Find the run folders below a folder, by name; those that can't be read are warned of.
 
     Raises:
         ConfigError: there is no such folder.
@@ -61,7 +64,8 @@ def find_runs(root: Path) -> list[FoundRun]:
             continue
         try:
             found.append(found_run(Path(folder)))
-        except ConfigError:
+        except ConfigError as error:
+            logger.warning("%s", error)
             continue
         names.clear()  # what lies in a run is its own
     return found

@@ -14,6 +14,7 @@ from mapsr.errors import ConfigError
 from mapsr.files import clear_partial, write_json
 from mapsr.guard import Guard
 from mapsr.locks import FolderLock
+from mapsr.redaction import redact_words
 
 VERSION = 1
 
@@ -139,7 +140,7 @@ class SweepFolder:
         document = {
             "version": VERSION,
             "name": self.path.name,
-            "command": shlex.join(sys.argv),
+            "command": shlex.join(redact_words(sys.argv)),
             "started": self._started,
             "finished": finished,
             "error": self._failure.error,

@@ -10,7 +10,7 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
-from mapsr.errors import ConfigError
+from mapsr.extras import require_extra
 from mapsr.settings import choice
 from mapsr.tracking.logger import flatten
 
@@ -102,13 +102,7 @@ def open_tensorboard(
     Raises:
         ConfigError: TensorBoard is not installed.
     """
-    try:
-        import torch.utils.tensorboard  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(
-            f"logger=tensorboard needs TensorBoard, which is not installed ({error}): install "
-            "mapsr[tensorboard], or choose logger=csv."
-        ) from error
+    require_extra("tensorboard", "logger=tensorboard", "choose logger=csv")
     logger = TensorboardLogger(folder / FOLDER, name, config)
     try:
         yield logger

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mapsr.errors import ConfigError, require_choice
+from mapsr.extras import require_extra
 from mapsr.settings import choice
 from mapsr.tracking.logger import flatten
 
@@ -122,6 +123,7 @@ def _start(
             "logger.mode is online, but this machine has no W&B credentials; set WANDB_API_KEY, "
             "run `wandb login`, or choose logger.mode=offline and `wandb sync` later."
         )
+    require_extra("wandb", "logger=wandb", "choose logger=none or csv")
     import wandb
 
     folder.mkdir(parents=True, exist_ok=True)

@@ -113,7 +113,7 @@ def carried(image: Tensor, values: Tensor) -> Tensor:
 
     Source: Kopf et al., Joint bilateral upsampling, ACM TOG 2007, doi:10.1145/1276377.1276497.
     """
-    operator = Bilateral(_CARRY)(image, values)
+    operator: PixelOperator = Bilateral(_CARRY)(image, values)
     return operator.apply(values.flatten(2).transpose(1, 2).contiguous())
 
 

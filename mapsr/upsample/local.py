@@ -106,10 +106,13 @@ class LocalOperator(OneMatrix):
         """
         pooled = []
         for image, some in enumerate(values):
-            scale = None if weights is None else weights[image].abs().amax().clamp_min(_TINY)
-            plane = None if weights is None else (weights[image] / scale).flatten(-2)
-            sums = self._sums_of_sets(image, labels[image].flatten(-2), count, plane)
-            pooled.append((sums @ some) if scale is None else (sums @ some) * scale)
+            sets = labels[image].flatten(-2)
+            if weights is None:
+                pooled.append(self._sums_of_sets(image, sets, count, None) @ some)
+                continue
+            scale = weights[image].abs().amax().clamp_min(_TINY)
+            plane = (weights[image] / scale).flatten(-2)
+            pooled.append((self._sums_of_sets(image, sets, count, plane) @ some) * scale)
         return torch.stack(pooled)
 
     def _sums_of_sets(

@@ -1,11 +1,13 @@
 import io
 import logging
 import sys
+import threading
 
 import pytest
 
 from mapsr.cli import console
 from mapsr.cli.console import ConsoleProgress, configure_logging, note, say
+from mapsr.progress import slowly, stage
 
 
 @pytest.fixture
@@ -121,3 +123,42 @@ def test_a_log_file_gets_what_the_terminal_does_not_show(package_logger, capsys,
     handler.close()
     assert capsys.readouterr().err == ""
     assert (tmp_path / "log.txt").read_text() == "detail\n"
+
+
+def test_work_that_is_soon_over_is_not_shown(capsys, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("mapsr.progress.time.monotonic", lambda: now[0])
+    for seconds, lines in ((0.1, []), (1.0, ["write: 0/3", "write: 3/3 in "])):
+        seen = []
+        for item in slowly(ConsoleProgress(), "abcde", "write", 5):
+            seen.append(item)
+            now[0] += seconds
+        assert "".join(seen) == "abcde"
+        shown = capsys.readouterr().err.splitlines()
+        assert len(shown) == len(lines)
+        assert all(line.startswith(start) for line, start in zip(shown, lines, strict=True))
+    # over with the last item: there is nothing left to show
+    for _ in slowly(ConsoleProgress(), "a", "write", 1):
+        now[0] += 10
+    assert capsys.readouterr().err == ""
+
+
+def test_work_without_steps_says_that_it_began_and_is_over(capsys):
+    with stage(ConsoleProgress(), "clusters"):
+        assert capsys.readouterr().err == "clusters: 0/1\n"
+    assert capsys.readouterr().err.startswith("clusters: 1/1 in ")
+
+
+def test_bars_of_two_threads_share_a_terminal(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    progress = ConsoleProgress()
+    scored = progress.track("ab", "map", 2)
+    assert next(scored) == "a"
+    written = threading.Thread(target=lambda: list(progress.track("xyz", "write", 3)))
+    written.start()
+    written.join()
+    assert list(scored) == ["b"]
+    shown = terminal.getvalue()
+    assert "map" in shown and "write" in shown and "2/2" in shown
+    assert sys.stderr is terminal

@@ -89,8 +89,9 @@ def test_a_chip_is_measured(doctor, image, coarse):
     assert line(out, "chips") == "6 of 48 px, overlapping by 8, in 6 work unit(s)"
     number = r"[\d.]+"
     expected = (
-        rf"about {number} (s|minutes): 6 chip\(s\) of {number} s, 3 at once, and {number} s to see "
-        r"6 chip\(s\) that prompts are fitted on"
+        rf"about {number} (s|minutes): {number} s to start, {number} s for 6 chip\(s\) of {number} "
+        rf"s, 3 at once, and to write the map, {number} s to measure it, and {number} s to fit "
+        r"prompts on 6 chip\(s\)"
     )
     assert re.fullmatch(expected, line(out, "time"))
     assert re.match(r"about [\d.]+ [MG]iB: 3 worker\(s\) x \d+ [KM]iB, ", line(out, "memory"))

@@ -15,7 +15,8 @@ COMMANDS = [
     *("", "run", "map", "table", "bench", "bench upsample", "bench map", "bench fit", "data"),
     *("data fetch", "data check", "weights", "weights fetch", "cache", "cache clear", "doctor"),
     *("label", "areas", "score", "sample", "change", "compare", "sieve", "vectors", "page", "runs"),
-    *("help", "bench label"),
+    "preview",
+    *("help", "bench label", "completion"),
 ]
 # runs `python -m mapsr ... --help` and says on the last line which heavy package came in
 HELP = """

@@ -42,7 +42,7 @@ def test_the_home_folder_is_the_users(folder, monkeypatch):
     [
         ("none*.tif", r"No file matches truth=none\*.tif, expected at least one"),
         ("", "truth is empty"),
-        ("https://example.org/*.tif", "not a file of this machine"),
+        ("file://example.org/*.tif", "expected a path of this machine, or https://"),
     ],
 )
 def test_what_meets_nothing_is_said_by_its_key(folder, text, message):

@@ -16,7 +16,8 @@ from mapsr.geo import (
     write_raster,
     write_sidecars,
 )
-from mapsr.geo.styles import is_ours
+from mapsr.geo.sidecars import write_ramp
+from mapsr.geo.styles import CONFIDENCE, ERROR, is_ours
 from mapsr.legends import load_legend
 
 LEGEND = load_legend("chesapeake4")
@@ -53,6 +54,24 @@ def test_a_users_own_style_was_replaced(tmp_path, caplog):
     assert style.read_text() == "<qgis>mine</qgis>"
     assert "m.qml is not ours and stays" in caplog.text
     write_sidecars(tmp_path / "m.tif", LEGEND, overwrite=True)
+    assert is_ours(style)
+
+
+def test_a_style_for_numbers_has_the_values_of_the_middle(tmp_path):
+    """0 to 99 once each: 98 of them lie between 0.99 and 98.01; outliers would grey the rest."""
+    path, grid = tmp_path / "sure.tif", Grid(GRID.crs, GRID.transform, 5, 20)
+    values = np.arange(100, dtype=np.float32).reshape(5, 20)
+    write_raster(path, values, grid)
+    write_ramp(path, CONFIDENCE, None)
+    style = path.with_suffix(".qml")
+    assert 'minimumValue="0.99" maximumValue="98.01"' in style.read_text()
+    write_raster(path, np.full_like(values, np.nan), grid)
+    write_ramp(path, CONFIDENCE, None)
+    assert 'minimumValue="0" maximumValue="1"' in style.read_text()
+    style.write_text("<qgis>mine</qgis>")
+    write_ramp(path, ERROR, (0.0, 1.0))
+    assert style.read_text() == "<qgis>mine</qgis>"
+    write_ramp(path, ERROR, (0.0, 1.0), overwrite=True)
     assert is_ours(style)
 
 

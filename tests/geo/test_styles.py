@@ -1,7 +1,12 @@
 from pathlib import Path
 from xml.etree import ElementTree
 
-from mapsr.geo.styles import write_attribute_table, write_qgis_style
+from mapsr.geo.styles import (
+    Ramp,
+    write_attribute_table,
+    write_qgis_ramp,
+    write_qgis_style,
+)
 from mapsr.legends import LandClass, Legend
 
 LEGEND = Legend(
@@ -34,3 +39,17 @@ def test_qgis_style(tmp_path: Path):
     assert (renderer.get("type"), renderer.get("band")) == ("paletted", "1")
     entries = [(e.get("value"), e.get("label"), e.get("color")) for e in root.iter("paletteEntry")]
     assert entries == [("0", "sea & lake", "#010203"), ("1", "<wood>", "#0080ff")]
+
+
+def test_a_ramp_for_numbers(tmp_path: Path):
+    path = write_qgis_ramp(tmp_path / "sure.tif", Ramp(((0, 1, 2, 255), (9, 9, 9, 0))), 0.25, 1.5)
+    assert path.name == "sure.qml"
+    renderer = ElementTree.fromstring(path.read_text()).find("pipe/rasterrenderer")
+    assert renderer is not None
+    assert renderer.get("type") == "singlebandpseudocolor"
+    assert (renderer.get("classificationMin"), renderer.get("classificationMax")) == ("0.25", "1.5")
+    items = [(e.get("value"), e.get("color"), e.get("alpha")) for e in renderer.iter("item")]
+    assert items == [("0.25", "#000102", "255"), ("1.5", "#090909", "0")]
+    three = write_qgis_ramp(tmp_path / "sure.tif", Ramp(((0, 0, 0, 255),) * 3), 0.0, 1.0)
+    values = [e.get("value") for e in ElementTree.fromstring(three.read_text()).iter("item")]
+    assert values == ["0", "0.5", "1"]

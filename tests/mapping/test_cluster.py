@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from affine import Affine
+from make_places import make_place
 from rasterio.crs import CRS
 
 from mapsr.cli.main import main
@@ -234,3 +235,20 @@ def test_a_network_maps_on_two_nodes_as_on_one_machine(cluster, tmp_path, monkey
     assert main(["map", *given, f"engine.address={cluster.address}"]) == 0
     whole = image_info(image).grid.window
     assert np.array_equal(read_values(out, whole), read_values(run / "maps" / "score_0.tif", whole))
+
+
+def test_products_vote_on_nodes_as_on_one_machine(cluster, tmp_path):
+    """`mapsr label engine=ray`, whose units are whole patches."""
+    cluster, nodes = cluster
+    if not nodes:
+        nodes.append(cluster.add_node(**NODE))
+    registry = make_place(tmp_path, places=2)
+    given = [f"registry={registry}", f"image={tmp_path}/image_*.tif", "patch=32"]
+    far = ("engine=ray", f"engine.address={cluster.address}")
+    assert main(["label", *given, f"output={tmp_path / 'local'}"]) == 0
+    assert main(["label", *given, f"output={tmp_path / 'far'}", *far]) == 0
+    files = sorted((tmp_path / "local" / "labels").rglob("*.tif"))
+    assert len(files) == 2 * 4
+    for file in files:
+        other = tmp_path / "far" / file.relative_to(tmp_path / "local")
+        assert file.read_bytes() == other.read_bytes(), file.name

@@ -57,7 +57,8 @@ def failing_at(call, error=KeyboardInterrupt):
 def test_the_files_of_a_job(whole, image, tmp_path):
     out = tmp_path / "maps" / "map.tif"
     run_jobs([job(image, out)], engine(), Quiet())
-    names = {"map.tif", "map.tif.aux.xml", "map.qml", "map_confidence.tif", "map_scores.tif"}
+    names = {"map.tif", "map.tif.aux.xml", "map.qml", "map_scores.tif"}
+    names |= {"map_confidence.tif", "map_confidence.qml"}
     assert set(files(out.parent)) == set(whole) == names
     assert files(out.parent) == whole
     values = read(image) / np.float32(255)

@@ -5,7 +5,8 @@ from torch import nn
 
 from mapsr.errors import ConfigError
 from mapsr.networks import SegmentationNetwork
-from mapsr.networks.network import STATISTICS, seeded
+from mapsr.networks.network import STATISTICS
+from mapsr.seeds import seeded
 
 
 class Echo(SegmentationNetwork):

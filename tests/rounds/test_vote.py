@@ -95,6 +95,26 @@ def test_a_killed_vote_goes_on_to_the_same_bytes(place, tmp_path, monkeypatch):
         assert file.read_bytes() == other.read_bytes(), file.name
 
 
+def test_pixels_without_an_image_were_labelled(tmp_path):
+    """A collar of nodata around the image gets no label, and counts nowhere."""
+    registry = make_place(tmp_path)
+    path = tmp_path / "image_0.tif"
+    values = read_values(path, WHOLE)
+    values[:, :20] = values[:, :, 90:] = 0
+    write_raster(path, values, grid_at(0), nodata=0)
+    assert label(registry, tmp_path / "run", "patch=64") == 0
+    labels = tmp_path / "run" / "labels" / "round_0"
+    imaged = np.zeros((HEIGHT, WIDTH), bool)
+    imaged[20:, :90] = True
+    one, two = said(tmp_path, "one"), said(tmp_path, "two")
+    want = np.where((one == two) & imaged, one, 255)
+    for name, none in (("", 255), ("_confidence", 0), ("_provenance", 0), ("_round", 255)):
+        found = plane(labels / f"image_0{name}.tif")
+        assert ((found == none) == (want == 255)).all()
+    [first] = json.loads((tmp_path / "run" / "metrics.json").read_text())["rounds"]
+    assert first["trusted"] == (want[imaged] != 255).mean()
+
+
 def test_the_size_of_patches_changes_no_label(place, tmp_path):
     for patch in (16, 200):
         assert label(place, tmp_path / str(patch), f"patch={patch}") == 0

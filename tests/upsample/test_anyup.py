@@ -56,6 +56,20 @@ def test_small_chunks_of_attention_equal_one(network, monkeypatch):
     torch.testing.assert_close(dense(network(image, tokens)), whole, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("strip", [4096, 50])
+def test_bfloat16_products_give_nearly_the_same_operator(network, monkeypatch, strip):
+    monkeypatch.setattr(budgets, "STRIP", budgets.Budget(strip))
+    image, tokens = inputs(42, (29, 38), (3, 5))
+    other = random_anyup(40)
+    other.precision = torch.bfloat16
+    operator, exact = other(image, tokens), network(image, tokens)
+    assert operator.weights.dtype == torch.float32
+    ours, expected = dense(operator), dense(exact)
+    torch.testing.assert_close(ours.sum(2), torch.ones(1, 29 * 38))
+    assert 0 < (ours - expected).abs().max() < 0.05
+    assert (ours - expected).abs().mean() < 0.005
+
+
 def test_a_strip_is_a_row_at_the_least(network, monkeypatch):
     image, tokens = inputs(45, (7, 30), (2, 4))
     whole = dense(network(image, tokens))

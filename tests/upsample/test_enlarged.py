@@ -3,7 +3,14 @@ import torch
 import torch.nn.functional as F
 from stand_ins import dense, normal, random_operator, uniform
 
-from mapsr.upsample import EnlargedOperator, GroupedOperator, Nearest, PixelFeatures, carried
+from mapsr.upsample import (
+    EnlargedOperator,
+    GlobalOperator,
+    GroupedOperator,
+    Nearest,
+    PixelFeatures,
+    carried,
+)
 
 GRID, DIM = (3, 5), 6
 # smaller and larger plane: twice, uneven, along one axis alone, not at all
@@ -12,9 +19,14 @@ PLANES = [((6, 11), (12, 22)), ((6, 11), (13, 25)), ((7, 10), (7, 23)), ((6, 11)
 
 @pytest.fixture(params=PLANES)
 def made(request):
-    """An operator of three channel groups for two images, enlarged, and U A of each group."""
+    """An operator of three channel groups for two images, enlarged, and U A of each group.
+
+    Two groups look at a few tokens, one at all of them.
+    """
     small, size = request.param
-    parts = tuple(random_operator(seed, small, GRID, batch=2) for seed in (1, 2, 3))
+    queries, keys = normal(3, 2, small[0] * small[1], 8), normal(4, 2, GRID[0] * GRID[1], 8)
+    everywhere = GlobalOperator(queries, keys, 2, small, GRID)
+    parts = (random_operator(1, small, GRID, 2), everywhere, random_operator(2, small, GRID, 2))
     rows, columns = (
         ((torch.arange(n) + 0.5) * few / n).long() for n, few in zip(size, small, strict=True)
     )

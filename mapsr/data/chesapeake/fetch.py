@@ -14,7 +14,8 @@ from mapsr.data.chesapeake.archive import (
     unpack,
 )
 from mapsr.data.chesapeake.splits import FOLDER, PARTS, STATES, folder_name
-from mapsr.errors import ConfigError, DataError
+from mapsr.errors import DataError
+from mapsr.extras import require_extra
 from mapsr.files import publish
 from mapsr.progress import Progress
 from mapsr.weights import is_offline
@@ -67,13 +68,9 @@ def published() -> Published:
     Raises:
         ConfigError: torchgeo is not installed.
     """
-    try:
-        from torchgeo.datasets import ChesapeakeCVPR
-    except ImportError as error:
-        raise ConfigError(
-            f"Fetching the Chesapeake benchmark needs torchgeo ({error}): install it with "
-            "`pip install 'mapsr[chesapeake]'`."
-        ) from error
+    require_extra("torchgeo", "Fetching the Chesapeake benchmark")
+    from torchgeo.datasets import ChesapeakeCVPR
+
     return Published(
         ChesapeakeCVPR.urls["base"], ChesapeakeCVPR.filenames["base"], ChesapeakeCVPR.md5s["base"]
     )

@@ -279,7 +279,7 @@ def test_offline_asks_nobody(server: ArchiveServer, tmp_path, monkeypatch: pytes
 def test_without_torchgeo_its_extra_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setitem(sys.modules, "torchgeo", None)
     monkeypatch.setitem(sys.modules, "torchgeo.datasets", None)
-    with pytest.raises(ConfigError, match=r"needs torchgeo .*pip install 'mapsr\[chesapeake\]'"):
+    with pytest.raises(ConfigError, match=r"needs torchgeo, .*pip install 'mapsr\[chesapeake\]'"):
         plan(tmp_path)
 
 
