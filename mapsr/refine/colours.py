@@ -17,10 +17,10 @@ _WHITE = (0.95047, 1.0, 1.08883)
 def lab_of(rgb: Tensor) -> Tensor:
     """Convert (B, 3, H, W) sRGB in [0, 1] to CIELAB (L in [0, 100]) of the same shape."""
     linear = torch.where(rgb > 0.04045, ((rgb + 0.055) / 1.055) ** 2.4, rgb / 12.92)
-    matrix = torch.tensor(_TO_XYZ, dtype=rgb.dtype) / torch.tensor(_WHITE, dtype=rgb.dtype)[:, None]
+    matrix = [[one / white for one in row] for row, white in zip(_TO_XYZ, _WHITE, strict=True)]
     # not a matrix product: it would round otherwise in batches of another size
     red, green, blue = linear.unbind(1)
-    x, y, z = (_root(red * a + green * b + blue * c) for a, b, c in matrix.tolist())
+    x, y, z = (_root(red * a + green * b + blue * c) for a, b, c in matrix)
     return torch.stack([116 * y - 16, 500 * (x - y), 200 * (y - z)], dim=1)
 
 

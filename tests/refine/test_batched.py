@@ -7,12 +7,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 from stand_ins import normal, random_features, random_operator, uniform
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 
 from mapsr import budgets
 from mapsr.refine import RefineSettings, graph, refine
 from mapsr.refine.batched import propagated_batch
 from mapsr.refine.refine import _propagated, stretch
 from mapsr.refine.slic import batched_superpixels
+from mapsr.upsample import LocalOperator, PixelFeatures
+from mapsr.upsample.cells import Axis, Cells
 
 # the room offers a function of that name
 refine_module = sys.modules["mapsr.refine.refine"]
@@ -132,3 +135,30 @@ def test_a_node_without_neighbours_keeps_its_own_part():
     labels, counts = torch.zeros(1, 3, 5, dtype=torch.int64), torch.tensor([1])
     ours = propagated_batch(features, scores, labels, counts, 1, PAPER)
     torch.testing.assert_close(ours[0, :, 1, 1], scores.mean((2, 3))[0] / 2)
+
+
+def test_a_gpu_is_asked_for_nothing_between_image_and_scores():
+    # a device that has shapes but no values: whoever asks for one fails
+    operator, tokens = random_operator(1, (40, 60), (10, 15), batch=2), normal(2, 2, 150, 8)
+    cells, slots = operator.cells, operator.cells.slots
+    with FakeTensorMode() as mode:
+
+        def gpu(values):
+            return mode.from_tensor(values).to("cuda")
+
+        axes = (
+            Axis(gpu(axis.pixels), gpu(axis.tokens), gpu(axis.allowed))
+            for axis in (cells.rows, cells.columns)
+        )
+        there = Cells(*axes, cells.size, cells.grid)
+        vars(there)["slots"] = gpu(slots)
+        features = PixelFeatures(gpu(tokens), LocalOperator(there, gpu(operator.weights)))
+        image, heat = torch.empty(2, 2, 3, 40, 60, device="cuda")
+        labels, counts = batched_superpixels(image, image[:, 0] > 0, 5000, 10)
+        assert labels.device.type == counts.device.type == "cuda"
+        for solver in ("fixed_point", "conjugate_gradients"):
+            settings = replace(PAPER, solver=solver)
+            ours = propagated_batch(features, heat, labels, counts, 70, settings)
+            assert ours.device.type == "cuda" and ours.shape == heat.shape
+        with pytest.raises(DataDependentOutputException):
+            refine(features, heat, image, image[:, 0] > 0, PAPER)  # the one number of a batch
