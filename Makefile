@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
-.PHONY: install run test soak mutants fuzz bench check format docs lock picture clean
+.PHONY: install run test soak mutants fuzz bench check format docs lock picture qgis clean
 
 install: $(READY)
 
@@ -71,6 +71,10 @@ lock: install
 picture: install
 	$(BIN)/mapsr run logger=none output=outputs/picture overwrite=true
 	cp outputs/picture/figures/score_0.png experiments/overview.png
+
+# The plugin for QGIS as a zip, which its plugin manager installs (docs/qgis.md); needs Python alone.
+qgis:
+	$(PYTHON) scripts/qgis/pack.py dist/mapsr_provider.zip
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -134,7 +134,9 @@ def _rehearsed(
         writing = rehearse_writing(info, settings, load_legend(settings.legend.target))
     except MapsrError:
         writing = None
-    fit = None if fitted else rehearse_fit(cost.method, chip, settings, facts)
+    # a training of a network takes hours: its time is not known beforehand
+    known = fitted is None and cost.method.work(1).passes is not None
+    fit = rehearse_fit(cost.method, chip, settings, facts) if known else None
     return replace(
         cost, at_once=at_once, round_seconds=round_seconds, fit_seconds=fit, writing=writing
     )

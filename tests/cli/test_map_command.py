@@ -330,7 +330,10 @@ def test_bad_overrides_are_named(run, image, tmp_path, capsys, overrides, messag
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_is_missing_is_named(capsys):
+def test_what_is_missing_is_named(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    for name in ("a.tif", "x"):  # else their absence would be told first
+        (tmp_path / name).write_bytes(b"")
     assert main(["map", "image=a.tif", "out=b.tif"]) == 1
     assert (
         "Give fitted=RUN (a finished run, or a fitted file), or coarse=PRODUCT"

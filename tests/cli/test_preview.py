@@ -6,14 +6,15 @@ from math import log
 
 import numpy as np
 import pytest
-from make_maps import QUICK, coarse_file, fitted, labels_of
+from make_maps import coarse_file, fitted, labels_of
 from make_scenes import coarse_grid, image_grid
 
 from mapsr.cli.main import main
 from mapsr.doctor.preview import _grown, variety
 from mapsr.geo import Window, image_info, read_grid, write_raster
 
-WORDS = (*QUICK, "legend.coarse=nlcd", "method=mapsr")
+SMALL = ("windows.chip=24", "windows.overlap=4", "prompts.pixels=1000", "upsampler=bilinear")
+WORDS = (*SMALL, "legend.coarse=nlcd")
 
 
 def test_variety_by_hand():
@@ -44,8 +45,7 @@ def test_the_place_is_where_the_product_is_varied(scene_folder, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     image = scene_folder / "train" / "field_naip.tif"
     coarse = varied_on_the_right(tmp_path / "c.tif", image)
-    small = ["windows.chip=24", "windows.overlap=4"]
-    assert main(["preview", f"image={image}", coarse, *WORDS, *small]) == 0
+    assert main(["preview", f"image={image}", coarse, *WORDS]) == 0
     out, err = capsys.readouterr()
     assert "now a small part of it" in out and "the product covers 100 % of the image" in out
     assert "preview in outputs/preview/preview.tif" in out
@@ -65,7 +65,7 @@ def test_the_place_is_where_the_product_is_varied(scene_folder, tmp_path, monkey
     record = json.loads(preview.with_name("preview_record.json").read_text())
     assert record["command"].startswith("mapsr preview image=")
     # the next one takes its place
-    assert main(["preview", str(image), coarse, *WORDS, *small, "seed=1"]) == 0
+    assert main(["preview", str(image), coarse, *WORDS, "seed=1"]) == 0
     assert json.loads(preview.with_name("preview_record.json").read_text())["settings"]["seed"] == 1
 
 
@@ -93,7 +93,7 @@ def test_what_can_not_be_previewed_is_told(scene_folder, tmp_path, monkeypatch, 
     coarse = f"coarse={scene_folder / 'train' / 'field_nlcd_30m.tif'}"
     said = [
         ([f"image={image}", coarse, "window=0,0,9,9"], "chooses its place itself"),
-        ([f"image={image}", coarse, "method=unet_small", *QUICK[3:]], "can't be previewed"),
+        ([f"image={image}", coarse, "method=unet_small", *SMALL[:2]], "can't be previewed"),
         (["image=no.tif", coarse], "there is no such file"),
         ([f"image={image}"], "Give fitted=RUN"),
     ]
