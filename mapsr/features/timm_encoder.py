@@ -1,6 +1,7 @@
 """Any model of timm that gives maps of features, as a frozen encoder."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch.nn.functional as F
 from torch import Tensor
@@ -52,6 +53,8 @@ class TimmSettings(BandSettings):
     cell divided by it must be a whole number. 2 takes at least four times the time and memory."""
     accept_licence: str | None = aside(None)
     """Word by which a licence is accepted that asks for it, such as dinov3; read it first."""
+
+    halves: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         super().__post_init__()

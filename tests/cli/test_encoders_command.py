@@ -13,7 +13,7 @@ from mapsr.cli.main import main
 from mapsr.features import TimmSettings
 
 QUICK = (
-    *("data.height=104", "data.width=130", "data.fit_scenes=1", "data.score_scenes=1"),
+    *("data.height=160", "data.width=172", "data.fit_scenes=1", "data.score_scenes=1"),
     *("logger=none", "windows.chip=96", "windows.overlap=16", "windows.unit=96"),
     *("prompts.pixels=2000", "prompts.epochs=2", "upsampler=nearest", "refine=none"),
 )

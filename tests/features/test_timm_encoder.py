@@ -1,5 +1,7 @@
 """Models of timm as encoders, held against timm's other ways to the same features."""
 
+from copy import deepcopy
+
 import pytest
 import timm
 import torch
@@ -9,6 +11,7 @@ from stand_ins import uniform
 from mapsr.errors import ConfigError
 from mapsr.features import TimmEncoder, TimmSettings, ViT, ViTSettings
 from mapsr.features.bands import RGB
+from mapsr.features.half import halve
 
 SETTINGS = {
     "vit": TimmSettings(model="test_vit", pretrained=False),
@@ -107,6 +110,15 @@ def test_rows_and_columns_are_not_swapped(encoders, family):
     changed[..., 16:32, 48:64] = uniform(5, 16, 16)
     difference = (encoder(changed) - encoder(image)).norm(dim=1)[0]
     assert divmod(int(difference.argmax()), 5) == (1, 3)
+
+
+@pytest.mark.parametrize("family", ["dinov3", "swin", "convnext", "resnet"])
+def test_products_of_bfloat16_change_tokens_little(encoders, family):
+    image = uniform(10, 1, 3, 64, 96)
+    whole = encoders[family](image)
+    half = halve(deepcopy(encoders[family]))(image)
+    assert half.dtype == torch.float32 and not torch.equal(half, whole)
+    assert torch.cosine_similarity(half, whole, dim=1).min() > 0.99
 
 
 def test_a_plain_vit_is_the_same_of_both_kinds():
