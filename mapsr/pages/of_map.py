@@ -9,19 +9,24 @@ from typing import Any
 import numpy as np
 
 import mapsr
-from mapsr.errors import ConfigError, FittedError
+from mapsr.errors import ConfigError, FittedError, MapsrError
 from mapsr.geo import ImageInfo, read_grid, read_tags
+from mapsr.geo.addresses import raster_path
 from mapsr.geo.palettes import read_legend
 from mapsr.legends import Crosswalk, Legend, load_crosswalk, load_legend
 from mapsr.mapping.jobs import JOB_TAG
 from mapsr.methods.fitted import FILE, SUFFIX, FittedMethod, load_fitted
 from mapsr.pages.areas import measured_areas
 from mapsr.pages.settings import PageSettings
+from mapsr.paths import is_there
 from mapsr.progress import Progress, stage
+from mapsr.redaction import HIDDEN
 from mapsr.region import find_images
 from mapsr.region.answers import read_record, record_path
+from mapsr.remote import is_remote
 from mapsr.report.page import Areas, Facts, Page, shares_of
 from mapsr.report.views import ImageLayer, LabelLayer, Layer, SureLayer, view_of
+from mapsr.weights import is_offline
 
 _CONFIGURATION = "MAPSR_CONFIGURATION"
 
@@ -46,8 +51,8 @@ def map_page(settings: PageSettings, progress: Progress) -> Page:
     layers: list[Layer] = []
     warnings = list(map(str, record.get("warnings") or ()))
     image = settings.image or _own_image(record)
-    if image:
-        infos = _infos(image)
+    infos = _infos(image, required=bool(settings.image)) if image else ()
+    if infos:
         scale = configuration.get("scale") or _scale(infos[0])
         layers.append(ImageLayer(infos, grid, scale))
     else:
@@ -55,7 +60,7 @@ def map_page(settings: PageSettings, progress: Progress) -> Page:
     products = [settings.product] if settings.product else _own_products(record)
     if products:
         crosswalk = _crosswalk(settings, path, tags, record, legend)
-        files = tuple(map(Path, products))
+        files = tuple(raster_path(one, "product") for one in products)
         labels["product"] = LabelLayer("product", files, grid, legend, crosswalk)
     layers += [labels[name] for name in ("product", "map") if name in labels]
     sure = _sure(path, tags, configuration)
@@ -104,20 +109,33 @@ def _own_image(record: Mapping[str, Any]) -> str | None:
     made = record.get("settings") or {}
     files = [one["path"] for one in (record.get("inputs") or {}).get("images", ())]
     image = made.get("image") if made.get("mosaic") else next(iter(files), None)
-    return image if files and all(Path(file).exists() for file in files) else None
+    return image if files and all(map(_is_there, files)) else None
 
 
 def _own_products(record: Mapping[str, Any]) -> list[str]:
     """The products of a map as its record says them, where they are still there."""
     files = (record.get("product") or {}).get("files") or ()
-    return list(files) if all(Path(file).exists() for file in files) else []
+    return list(files) if all(map(_is_there, files)) else []
 
 
-def _infos(image: str) -> tuple[ImageInfo, ...]:
-    found = find_images(image, None)
-    for one in found.every:
-        if one.error is not None:
-            raise one.error
+def _is_there(file: str) -> bool:
+    """Whether an input of a record can be asked for: a file, or an address with all that it had."""
+    if is_remote(file):
+        return HIDDEN not in file and not is_offline()
+    return is_there(Path(file))
+
+
+def _infos(image: str, *, required: bool) -> tuple[ImageInfo, ...]:
+    """What is known of images; nothing where one can't be read and none is required."""
+    try:
+        found = find_images(image, None)
+        for one in found.every:
+            if one.error is not None:
+                raise one.error
+    except MapsrError:
+        if required:
+            raise
+        return ()
     return tuple(one.info for one in found.every if one.info)
 
 

@@ -117,6 +117,8 @@ def test_an_item_is_mapped_and_the_maps_own_item_is_valid(server, folder, method
     titles = [one.title for one in ClassificationExtension.ext(found.assets["map"]).classes]
     with rasterio.open(out) as dataset:
         assert titles[:-1] == [dataset.tags(1)[f"CLASS_{n}"] for n in range(len(titles) - 1)]
+    assert main(["page", str(out)]) == 0  # the record says where the image lies
+    assert "No image is shown" not in (tmp_path / "village.html").read_text()
     assert json.loads((tmp_path / "village_record.json").read_text())["derived"]["stac"] == {
         "file": str(tmp_path / "village.json")
     }
