@@ -13,11 +13,12 @@ from mapsr.cli.parsers import Parts, parts_of, takes_value
 from mapsr.plugins import GROUP, conf_folder
 from mapsr.published import REGISTRY
 
-_SETTINGS_OF = {"doctor": "map", "table": "run", "runs list": "run"}
+_SETTINGS_OF = {"doctor": "map", "preview": "map", "table": "run", "runs list": "run"}
 """Commands that take the keys of another one."""
 _KEYS = {
     "run": ("config", "product_prior", "recipe"),
     "map": ("product_prior",),
+    "preview": ("product_prior",),
     "compare": ("out",),
     "data fetch": ("root", "states"),
     "data check": ("root", "states"),

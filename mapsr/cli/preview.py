@@ -9,6 +9,7 @@ from mapsr.cli.console import ConsoleProgress, note, say
 from mapsr.cli.examining import as_overrides, images_of, show
 from mapsr.cli.inputs import require_inputs
 from mapsr.cli.tables import show_areas
+from mapsr.redaction import redact_words
 
 _FOLDER = Path("outputs/preview")
 
@@ -54,7 +55,7 @@ def main(arguments: argparse.Namespace) -> int:
     plan = plan_preview(images, settings, fitted, settings.out)
     for finding in plan.findings:
         note(f"{finding.topic}: {finding.text}")
-    command = shlex.join(["mapsr", "preview", *arguments.words])
+    command = shlex.join(["mapsr", "preview", *redact_words(arguments.words)])
     made = plan.settings if own else replace(plan.settings, overwrite=True, restart=True)
     (mapped,) = map_region(made, ConsoleProgress(), command).mapped
     if mapped.error is not None:

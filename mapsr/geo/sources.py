@@ -3,6 +3,7 @@
 import functools
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -33,7 +34,7 @@ def source_files(path: Path) -> tuple[Path, ...]:
 
     Those are the file; beside it what GDAL reads with it (.aux.xml, .ovr, .msk, world files and so
     on), save for a .aux.xml that holds nothing but statistics; and, for a VRT, the same of each
-    source, down to the leaves. Sources on the network are not listed.
+    source, down to the leaves. Of sources on the network nothing but themselves is listed.
 
     Args:
         path: a raster.
@@ -151,6 +152,7 @@ def _walk(path: Path, above: tuple[Path, ...], seen: set[Path]) -> Iterator[Path
     for name, relative in dict.fromkeys(named):
         source, within = _local(name, real.parent if relative else Path(), path)
         if source is None:
+            yield from _on_network(name)
             continue
         if within is not None:
             _require_source(source, path, within)
@@ -237,6 +239,12 @@ def _local(name: str, folder: Path, vrt: Path) -> tuple[Path | None, str | None]
     if inner := _SUBDATASET.fullmatch(name):
         return folder / inner[1], name.replace(inner[1], str(folder / inner[1]), 1)
     return folder / name, None
+
+
+def _on_network(name: str) -> Iterator[Path]:
+    """A source on the network; nothing where GDAL's name of it is none of a file."""
+    with suppress(ValueError):
+        yield RemotePath(name)
 
 
 def _head(path: Path) -> bytes:

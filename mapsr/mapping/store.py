@@ -5,6 +5,8 @@ import shutil
 import zipfile
 import zlib
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +23,9 @@ from mapsr.locks import LOCK, FolderLock, refuse_link
 from mapsr.mapping.blend import Seam, UnitResult
 from mapsr.paths import true_path
 from mapsr.remote import RemotePath
+
+_AT_ONCE = 16
+"""Files on the network that are asked for at once."""
 
 About = Mapping[str, Any]
 """What a job depends on, as plain containers that JSON takes."""
@@ -207,7 +212,16 @@ def file_states(paths: Iterable[Path]) -> dict[str, State]:
         OSError: a file is not there.
         RasterError: what lies on the network can't be read.
     """
-    return {name: state_of(path) for name, path in _named(paths).items()}
+    named = _named(paths)
+    remote = [path for path in named.values() if isinstance(path, RemotePath)]
+    # a VRT may have thousands of sources on the network, each of which takes its time to answer
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        asked = [pool.submit(copy_context().run, state_of, path) for path in remote]
+        states = dict(zip(remote, (one.result() for one in asked), strict=True))
+    return {
+        name: states[path] if isinstance(path, RemotePath) else state_of(path)
+        for name, path in named.items()
+    }
 
 
 def _named(paths: Iterable[Path]) -> dict[str, Path]:

@@ -119,7 +119,7 @@ def _nearest(unit: Tensor, centre: Tensor, count: Tensor, settings: "RefineSetti
         values.masked_fill_(columns >= count, 0)
         graph[part].scatter_(1, columns, values)
     graph.fill_diagonal_(0)
-    graph[absent] = 0
+    graph.masked_fill_(absent[:, None], 0)
     return graph
 
 

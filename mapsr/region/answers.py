@@ -25,7 +25,7 @@ from mapsr.measure.labels import Labels, open_labels
 from mapsr.methods import FittedMethod
 from mapsr.methods.speed import pace_of
 from mapsr.progress import Progress
-from mapsr.redaction import RedactingFormatter, redact_all
+from mapsr.redaction import RedactingFormatter, redact, redact_all
 from mapsr.region.derived import derive, is_whole, require_derived
 from mapsr.region.predicted import compared, kept_estimate
 from mapsr.region.settings import MapSettings
@@ -207,7 +207,7 @@ def _made(report: Report, making: Making) -> Record:
     return {
         "map": str(job.out),
         "job": job.hash,
-        "command": making.command,
+        "command": redact(making.command),
         "started": making.watch.started.isoformat(timespec="seconds"),
         "seconds": {stage: round(s, 3) for stage, s in making.watch.seconds.items()},
         "resumed_units": report.resumed,

@@ -11,7 +11,9 @@ from pathlib import Path
 from mapsr.files import write_json
 from mapsr.measure.answer import Record
 from mapsr.paths import local_path, true_path
+from mapsr.redaction import redact_address
 from mapsr.region.settings import MapSettings
+from mapsr.remote import is_remote
 from mapsr.settings import plain
 from mapsr.weights import cache_folder
 
@@ -99,6 +101,9 @@ def _key(settings: MapSettings) -> str:
     """A name for all that the time depends on: what is mapped, and how."""
     chosen = {key: value for key, value in plain(settings).items() if key not in _ASIDE}
     for key in ("image", "coarse", "fitted", "aoi"):
-        if chosen.get(key):
-            chosen[key] = str(true_path(local_path(chosen[key], key)))
+        text = chosen.get(key)
+        if text and is_remote(text):
+            chosen[key] = redact_address(text)  # with another signature it is the same
+        elif text:
+            chosen[key] = str(true_path(local_path(text, key)))
     return hashlib.sha256(json.dumps(chosen, sort_keys=True).encode()).hexdigest()

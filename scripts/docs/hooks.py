@@ -10,6 +10,7 @@ from markdown.extensions import Extension
 from markdown.inlinepatterns import InlineProcessor
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -22,11 +23,21 @@ NOTEBOOK = "notebooks/county.ipynb"
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """Let fences of the language math and $`...`$ become MathML, which browsers draw themselves."""
+    """Let equations become MathML, which browsers draw themselves, and complete the menu."""
     fence = {"name": "math", "class": "math", "format": _math_fence}
     config.mdx_configs.setdefault("pymdownx.superfences", {})["custom_fences"] = [fence]
     config.markdown_extensions.append(InlineMath())
+    if others := _not_in_menu(config):
+        config.nav = [*(config.nav or []), {"More": others}]
     return config
+
+
+def _not_in_menu(config: MkDocsConfig) -> list[str]:
+    """Pages of docs/ that the menu does not name: a page is never left out of the site."""
+    named = set(re.findall(r"[\w/-]+\.md", str(config.nav)))
+    folder = Path(config.docs_dir)
+    pages = (path.relative_to(folder).as_posix() for path in sorted(folder.rglob("*.md")))
+    return [page for page in pages if page not in named]
 
 
 def on_files(files: Files, *, config: MkDocsConfig) -> Files:
@@ -52,6 +63,17 @@ def on_files(files: Files, *, config: MkDocsConfig) -> Files:
     }.items():
         files.append(File.generated(config, path, content=source.read_bytes()))
     return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Take links to files of the repository that are no pages for what they say."""
+    folder = Path(config.docs_dir).resolve()
+
+    def shown(link: "re.Match[str]") -> str:
+        target = (folder / page.file.src_uri).parent.joinpath(link[2]).resolve()
+        return link[1] if target.exists() and not target.is_relative_to(folder) else link[0]
+
+    return re.sub(r"\[([^\]]*)\]\(((?:\.\./)+[^)#]*)\)", shown, markdown)
 
 
 class InlineMath(Extension):

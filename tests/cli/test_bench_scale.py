@@ -84,7 +84,7 @@ def test_the_command_prints_costs_and_limits(monkeypatch, capsys):
     monkeypatch.setattr(scale, "NODES", (1, 1000))
     monkeypatch.setattr(scale, "_head_seconds", lambda: 1e-3)
     monkeypatch.setattr(rasters, "ENCODER", "vit_tiny_patch16_224")
-    assert main(["bench", "scale", "--actors", "2", "--network", "1"]) == 0
+    assert main(["bench", "scale", "--actors", "2", "--network", "1e-4"]) == 0
     lines = capsys.readouterr().out.splitlines()
     result = json.loads(lines[-1])
     seconds = result["core_seconds_per_mpx"]
@@ -93,7 +93,7 @@ def test_the_command_prints_costs_and_limits(monkeypatch, capsys):
     for method, one in seconds.items():
         assert county["core_hours"][method] == pytest.approx(2000 * one / 3600)
     assert result["cluster"]["actors"] == 2
-    assert result["bottleneck_at_1000"] == "object store"  # a megabyte a second for all
+    assert result["bottleneck_at_1000"] == "object store"  # hundred bytes a second for all
     assert result["measured"]["file_seconds"] > 0 and result["measured"]["result_mib"] > 0
     assert any("limited by: object store" in line for line in lines)
 

@@ -58,6 +58,7 @@ def test_keys_are_those_of_the_command_and_offered_once():
     assert "aoi=" in after("mapsr map ") and "aoi=" not in after("mapsr run ")
     assert after("mapsr map mo") == ["mosaic="]
     assert after("mapsr map mosaic=true mo") == []
+    assert after("mapsr preview mo") == ["mosaic="]
     areas = after("mapsr areas map.tif ")
     assert "zones=" in areas and "map=" not in areas  # it is given by place
     assert "runs" not in areas

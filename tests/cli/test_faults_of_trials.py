@@ -194,6 +194,7 @@ def test_a_foreign_proj_db_is_named_and_doctor_finds_it(monkeypatch, image, tmp_
 @pytest.mark.parametrize("key", ["image", "coarse", "out", "fitted"])
 def test_a_path_that_can_not_be_was_a_trace(image, tmp_path, monkeypatch, capsys, key):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MAPSR_OFFLINE", "1")
     loop = tmp_path / "loop.tif"
     loop.symlink_to(loop)
     given = {"image": image, "coarse": image, "out": "m.tif"}

@@ -143,6 +143,23 @@ def test_a_list_takes_addresses(server, folder, method, tmp_path, capsys):
     assert SECRET not in "".join(capsys.readouterr())
 
 
+def test_a_run_takes_a_list_of_addresses(server, folder, tmp_path, capsys):
+    server.token = SECRET
+    names = ("village_naip.tif", "village_nlcd_30m.tif", "village_cclc.tif")
+    cells = ",".join(f'"{signed(server, name)}"' for name in names)
+    (tmp_path / "list.csv").write_text(f"image_fn,label_fn,truth_fn\n{cells}\n")
+    words = [f"data.root={tmp_path}", "data.table=list.csv", "transductive=true", "logger=none"]
+    words += [f"output={tmp_path / 'run'}", "legend.coarse=nlcd"]
+    for _ in range(2):
+        assert main(["run", "data=geotiff", *QUICK_FIT, *words]) == 0
+    assert "finished" in "".join(capsys.readouterr())
+    record = json.loads((tmp_path / "run" / "record.json").read_text())
+    assert [Path(one["path"]).name.partition("?")[0] for one in record["inputs"]] == list(names)
+    assert all(len(one["state"]) == 2 for one in record["inputs"])
+    for path in (tmp_path / "run").rglob("*"):
+        assert path.is_dir() or SECRET.encode() not in path.read_bytes(), path
+
+
 def test_a_window_of_an_address_fetches_a_part(server, folder, method, tmp_path):
     import numpy as np
 
@@ -151,10 +168,10 @@ def test_a_window_of_an_address_fetches_a_part(server, folder, method, tmp_path)
     small = read_grid(folder / "village_naip.tif")
     with rasterio.open(folder / "village_naip.tif") as dataset:
         values = dataset.read()
-    grid = small.crop(type(small.window)(0, 0, 1030, 1100))
-    noise = np.random.default_rng(0).integers(0, 3, (4, 1030, 1100), np.uint8)
+    grid = small.crop(type(small.window)(0, 0, 1030, 1600))
+    noise = np.random.default_rng(0).integers(0, 3, (4, 1030, 1600), np.uint8)
     large = folder / "large.tif"
-    write_raster(large, np.tile(values, (1, 15, 10))[:, :1030].clip(0, 250) + noise, grid)
+    write_raster(large, np.tile(values, (1, 15, 15))[:, :1030, :1600].clip(0, 250) + noise, grid)
     words = ("window=760,760,48,48",)
     assert mapped(method, large, tmp_path / "a.tif", *words) == 0
     assert mapped(method, f"{server.url}/large.tif", tmp_path / "b.tif", *words) == 0

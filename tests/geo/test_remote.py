@@ -206,6 +206,28 @@ def test_a_change_is_seen_without_fetching_the_file(server, file, versions):
     assert changed_files(states, [path])[0] == str(path)
 
 
+def test_sources_of_a_vrt_on_the_network_count(server, tmp_path, monkeypatch):
+    """A VRT of this machine was the same whatever became of the files that it names."""
+    noise(tmp_path / "a.tif")
+    lines = "\n".join(
+        f'<VRTRasterBand dataType="Byte" band="{band}"><SimpleSource><SourceFilename>/vsicurl/'
+        f"{server.url}/a.tif?sig=1</SourceFilename><SourceBand>{band}</SourceBand>"
+        "</SimpleSource></VRTRasterBand>"
+        for band in (1, 2, 3)
+    )
+    place = f"<SRS>EPSG:32617</SRS><GeoTransform>{'5e5, 1, 0, 4e6, 0, -1'}</GeoTransform>"
+    vrt = tmp_path / "a.vrt"
+    size = f'rasterXSize="{WIDTH}" rasterYSize="{HEIGHT}"'
+    vrt.write_text(f"<VRTDataset {size}>{place}{lines}</VRTDataset>")
+    source = RemotePath(f"/vsicurl/{server.url}/a.tif?sig=1")
+    assert source_files(vrt) == image_info(vrt).files == (vrt, source)
+    assert (codes(vrt) == codes(tmp_path / "a.tif")).all()
+    states = file_states(source_files(vrt))
+    assert changed_files(states, [source]) == []
+    noise(tmp_path / "a.tif", seed=2)
+    assert changed_files(states, [source]) == [str(source)]
+
+
 def test_two_addresses_that_are_shown_alike_are_two_inputs(server, tmp_path):
     noise(tmp_path / "get"), noise(tmp_path / "get2", seed=2)
     one, other = (RemotePath(f"{server.url}/get?file={name}") for name in "ab")
