@@ -15,9 +15,9 @@ from mapsr.features import TimmSettings
 QUICK = (
     *("data.height=160", "data.width=172", "data.fit_scenes=1", "data.score_scenes=1"),
     *("logger=none", "windows.chip=96", "windows.overlap=16", "windows.unit=96"),
-    *("prompts.pixels=2000", "prompts.epochs=2", "upsampler=nearest", "refine=none"),
+    *("prompts.pixels=500", "prompts.epochs=1", "upsampler=nearest", "refine=none"),
 )
-CONVNEXT = ("backbone=timm", "backbone.model=convnext_atto", "backbone.layer=0")
+CONVNEXT = ("backbone=timm", "backbone.model=convnext_atto", "backbone.layer=1")
 
 
 def labels_of(path):
