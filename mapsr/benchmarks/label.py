@@ -30,8 +30,6 @@ from mapsr.rounds import LabelSettings, run_labelling
 
 _FEW = 9
 """Patches over which the share of vectors is taken."""
-_RUN = 16
-"""Patches that are voted on at least in all runs of a region: one run of few is soon disturbed."""
 
 Compose = Callable[[Sequence[str]], LabelSettings]
 """Makes the settings of a labelling from overrides."""
@@ -50,7 +48,9 @@ class Sizes:
     large: int = 8
     """Of the large region."""
     repeats: int = 2
-    """Runs of each region, more of one with fewer than 16 patches; the shortest counts."""
+    """Runs of each region at the least; the shortest counts."""
+    patches: int = 16
+    """Patches that all runs of a region vote on at the least: one run of few is soon disturbed."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ def bench_label(sizes: Sizes, compose: Compose, progress: Progress) -> LabelResu
         few, many = regions[0].patches, regions[-1].patches
         peaks = {_text(count): _in_process(settings[count]) for count in (few, many)}
         next(steps)
-        seconds = _seconds_per_patch(settings, sizes.repeats)
+        seconds = _seconds_per_patch(settings, sizes.repeats, sizes.patches)
         next(steps)
         plan, patch, share = _vector_share(regions[-1], sizes.patch)
         next(steps, None)
@@ -139,14 +139,17 @@ def _in_process(settings: LabelSettings) -> float:
         return pool.apply(peak_of_labelling, (settings,))
 
 
-def _seconds_per_patch(settings: dict[int, LabelSettings], repeats: int) -> dict[str, float]:
+def _seconds_per_patch(
+    settings: dict[int, LabelSettings], repeats: int, patches: int
+) -> dict[str, float]:
     """Shortest of several runs of each region, run in turn so that none has the quiet machine."""
     best: dict[int, float] = {}
     first = next(iter(settings.values()))
     peak_of_labelling(first)  # what comes first pays for the first use
-    for turn in range(max(repeats, *(_RUN // count for count in settings))):
+    turns = {count: max(repeats, patches // count) for count in settings}
+    for turn in range(max(turns.values())):
         for count, one in settings.items():
-            if turn >= max(repeats, _RUN // count):
+            if turn >= turns[count]:
                 continue
             _forget(one)
             # without opening the region and recording the run, which do not grow with it

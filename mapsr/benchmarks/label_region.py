@@ -64,8 +64,10 @@ def draw_region(folder: Path, side: int, patch_px: int) -> DrawnRegion:
     folder.mkdir(parents=True, exist_ok=True)
     size = side * patch_px
     image = folder / "image.tif"
-    with window_writer(image, _grid(size, PIXEL_M), 1, "uint8", 0):
-        pass  # sparse: nothing but its place counts
+    with window_writer(image, _grid(size, PIXEL_M), 1, "uint8", 0) as write:
+        rows = np.ones((1, patch_px, size), np.uint8)  # what it shows does not count
+        for top in range(0, size, patch_px):
+            write(Window(top, 0, patch_px, size), rows)
     for number, (name, (pixel_m, codes)) in enumerate(_CODES.items()):
         _write_product(folder / f"{name}.tif", size, pixel_m, np.array(codes, np.uint8), number)
     streets = _write_vectors(folder, side, patch_px)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from mapsr.cli.keys import refuse_programs
 from mapsr.errors import ConfigError, DataError
 from mapsr.paths import is_there, local_path
 from mapsr.remote import is_remote
@@ -20,8 +21,10 @@ def require_inputs(overrides: Sequence[str]) -> None:
         overrides: of `mapsr map`, as key=value.
 
     Raises:
-        MapsrError: nothing is at a path, it is not that of a file, or a pattern matches nothing.
+        MapsrError: an override would run a program; nothing is at a path, it is not that of a
+            file, or a pattern matches nothing.
     """
+    refuse_programs(overrides)
     from mapsr.geo.drivers import require_file, require_present
     from mapsr.geo.patterns import files_of, is_pattern
 

@@ -33,7 +33,7 @@ def settled(overrides: Sequence[str], tell: Callable[[str], None]) -> list[str]:
     Raises:
         ConfigError: one sets a ``_target_`` or a callback.
     """
-    _refuse_programs(overrides)
+    refuse_programs(overrides)
     return _expanded(_renamed(overrides, tell))
 
 
@@ -61,7 +61,12 @@ def _expanded(overrides: Sequence[str]) -> list[str]:
     return found
 
 
-def _refuse_programs(overrides: Sequence[str]) -> None:
+def refuse_programs(overrides: Sequence[str]) -> None:
+    """Refuse overrides that would run a program.
+
+    Raises:
+        ConfigError: one sets a ``_target_`` or a callback.
+    """
     for override in overrides:
         key, _, value = override.lstrip("+~").partition("=")
         callback = key.startswith(("hydra.callbacks", "hydra/callbacks"))

@@ -50,13 +50,13 @@ class Stopwatch:
         started: when the watch was made, UTC.
 
     Args:
-        clock: gives seconds; of the wall by default.
+        clock: gives seconds; None: that of the wall.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(self, clock: Callable[[], float] | None = None) -> None:
         self.started = datetime.now(UTC)
-        self._clock = clock
-        self._begin = clock()
+        self._clock = clock or time.perf_counter
+        self._begin = self._clock()
         self._seconds: dict[str, float] = {}
         self._lock = threading.Lock()
         self._local = threading.local()

@@ -12,7 +12,7 @@ from mapsr.cli.main import main
 from mapsr.geo import Window
 from mapsr.labelling import VotingSettings, load_registry, make_plan, open_products, read_patch
 
-SMALL = bench.Sizes(patch=64, small=1, middle=2, large=3, repeats=1)
+SMALL = bench.Sizes(patch=64, small=1, middle=2, large=3, repeats=1, patches=1)
 
 
 def test_the_last_line_has_the_ratios(monkeypatch, capsys):
@@ -42,7 +42,7 @@ def test_labelling_of_a_drawn_region_is_timed(tmp_path):
     region = draw_region(tmp_path, 1, 64)
     words = [f"image={region.image}", f"registry={region.registry}", "patch=64"]
     settings = compose_label([*words, f"output={tmp_path / 'labels'}", "overwrite=true"])
-    found = bench._seconds_per_patch({1: settings}, 1)
+    found = bench._seconds_per_patch({1: settings}, 1, 1)
     assert found["1 patches"] > 0
     metrics = json.loads((tmp_path / "labels" / "metrics.json").read_text())
     assert metrics["patches"] == 1

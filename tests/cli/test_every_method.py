@@ -114,7 +114,7 @@ def test_tokens_of_the_cache_serve_maps_too(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        (["coarse=x.tif"], "fitted= and coarse= are both given"),
+        (["coarse=IMAGE"], "fitted= and coarse= are both given"),
         (["upsampler=nearest"], "upsampler= has no say with fitted="),
         (["method.clusters=9"], "method.clusters= has no say with fitted="),
         (["legend.coarse=nlcd"], "legend.coarse= has no say with fitted="),
@@ -125,6 +125,7 @@ def test_tokens_of_the_cache_serve_maps_too(tmp_path, monkeypatch, capsys):
 def test_what_has_no_say_any_more_is_refused(voted, tmp_path, overrides, message, capsys):
     image = voted / "scenes" / "score_0" / "image.tif"
     given = [f"fitted={voted}", f"image={image}", f"out={tmp_path / 'map.tif'}"]
+    overrides = [one.replace("IMAGE", str(image)) for one in overrides]
     assert main(["map", *given, *overrides]) == 1
     assert message in capsys.readouterr().err
 

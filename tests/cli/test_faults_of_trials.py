@@ -184,7 +184,7 @@ def test_a_foreign_proj_db_is_named_and_doctor_finds_it(monkeypatch, image, tmp_
     assert projections().remedy is None
     monkeypatch.setattr(proj, "CRS", Foreign)
     monkeypatch.setenv("PROJ_LIB", str(tmp_path))
-    assert main(["map", f"image={image}", "coarse=x.tif", f"out={tmp_path / 'm.tif'}"]) == 1
+    assert main(["map", f"image={image}", f"coarse={image}", f"out={tmp_path / 'm.tif'}"]) == 1
     told = f"in PROJ_LIB={tmp_path}, which is of another installation"
     assert told in capsys.readouterr().err
     assert "unset PROJ_LIB" in projections().remedy
