@@ -17,9 +17,18 @@ TRAINED = (
 posix = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 
 
+# a shell that starts the tests in the background lets every process of theirs ignore SIGINT
+MAPSR = """\
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from mapsr.cli.main import main
+sys.exit(main())
+"""
+
+
 def started(*words, **more):
     return subprocess.Popen(
-        [sys.executable, "-m", "mapsr", *words],
+        [sys.executable, "-c", MAPSR, *words],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -36,12 +45,15 @@ def started(*words, **more):
 def test_a_training_that_is_told_to_end_does_not_look_finished(tmp_path, number, status, said):
     # Lightning ends the program with 0 after the one, with 1 after the other
     process = started("run", *TRAINED, f"output={tmp_path / 'run'}")
-    for line in process.stderr:
-        if line.startswith("training:"):
-            break
-    time.sleep(1)
-    process.send_signal(number)
-    _, err = process.communicate(timeout=60)
+    try:
+        for line in process.stderr:
+            if line.startswith("training:"):
+                break
+        time.sleep(1)
+        process.send_signal(number)
+        _, err = process.communicate(timeout=60)
+    finally:
+        process.kill()  # else a failure leaves a training of hours behind
     assert process.returncode == status
     assert said in err and "Traceback" not in err
     assert not (tmp_path / "run" / "metrics.json").exists()
