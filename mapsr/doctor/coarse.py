@@ -28,9 +28,8 @@ from mapsr.legends import (
     unknown_codes,
 )
 from mapsr.region import Image
+from mapsr.region.codes import COUNTED
 
-_COUNTED = 8
-"""Images of many under which codes are counted, drawn evenly."""
 _OFFERED = 3
 """Other legends that are named at most."""
 
@@ -138,7 +137,7 @@ def _codes(
 ) -> Iterator[Finding]:
     """What codes lie under the images, and what becomes of them."""
     counts: Counter[int] = Counter()
-    chosen = evenly(pairs, _COUNTED)
+    chosen = evenly(pairs, COUNTED)
     for info, path in chosen:
         try:
             counts.update(count_codes(path, info.grid))

@@ -26,6 +26,7 @@ from mapsr.mapping.store import changed_files, file_states
 from mapsr.methods import FittedMethod, ImageFacts, Method, Task, fit, load_fitted
 from mapsr.progress import Progress
 from mapsr.region.checks import scale_of
+from mapsr.region.codes import require_codes
 from mapsr.region.images import Image, Images
 from mapsr.region.settings import MapSettings
 
@@ -89,9 +90,11 @@ def _fit(
 ) -> tuple[FittedMethod, Method]:
     legends = Legends.load(settings.legend, scored=False)
     source = SceneSource(facts.scale, legends.coarse, None, facts.bands)
+    reached = _reached(source, images)
+    require_codes(reached, legends.coarse.source)
     task = Task(
         source=source,
-        scenes=tuple(image.scene for image in _reached(source, images)),
+        scenes=tuple(image.scene for image in reached),
         coarse=legends.coarse,
         image=facts,
         chip=settings.windows.chip,

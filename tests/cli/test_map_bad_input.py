@@ -9,6 +9,7 @@ from make_scenes import coarse_grid, image_grid
 from rasterio.crs import CRS
 from rasterio.warp import transform
 
+from mapsr.cli.main import main
 from mapsr.geo import Grid, Window, read_grid, write_raster
 
 
@@ -186,11 +187,11 @@ def test_a_coarse_product_that_reaches_some_images_warns(scene_folder, tmp_path,
 def test_codes_out_of_the_legend_are_counted(scene_folder, image, tmp_path, capsys):
     grid = read_grid(image)
     codes = checkered(14, 22)
-    codes[:2] = 77
+    codes[0, 0] = 77
     where = Grid(grid.crs, grid.transform @ Affine.scale(5), 14, 22)
     coarse = coarse_file(tmp_path / "coarse.tif", where, codes)
     assert fitted(scene_folder, "village", tmp_path / "map.tif", coarse) == 0
-    assert "hold code 77 (360 pixels of a window), which legend nlcd" in capsys.readouterr().err
+    assert "hold code 77 (25 pixels of a window), which legend nlcd" in capsys.readouterr().err
 
 
 def test_a_coarse_product_without_a_known_code_is_refused(scene_folder, image, tmp_path, capsys):
@@ -198,8 +199,18 @@ def test_a_coarse_product_without_a_known_code_is_refused(scene_folder, image, t
     where = Grid(grid.crs, grid.transform @ Affine.scale(5), 14, 22)
     coarse = coarse_file(tmp_path / "coarse.tif", where, np.full((14, 22), 77))
     assert fitted(scene_folder, "village", tmp_path / "map.tif", coarse) == 1
-    assert "No pixel of the scenes to fit on has a coarse label" in capsys.readouterr().err
+    assert "100 % of the pixels of the coarse product have a code that" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["coarse.tif"]
+
+
+def test_a_picture_as_the_product_was_mapped_though_doctor_refused_it(
+    scene_folder, image, tmp_path, capsys
+):
+    given = ["legend.coarse=nlcd", f"image={image}", f"coarse={image}"]
+    assert main(["doctor", *given, "--no-timing"]) == 1
+    assert main(["map", "method=mapsr", *given, f"out={tmp_path / 'map.tif'}"]) == 1
+    assert "which ones fit" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def zone_tiles(image, folder):
