@@ -12,6 +12,7 @@ EXTRAS = {
     "segmentation_models_pytorch": ("segmentation-models-pytorch", RESEARCH),
     "sklearn": ("scikit-learn", RESEARCH),
     "wandb": ("Weights & Biases (wandb)", RESEARCH),
+    "pystac": ("pystac", "stac"),
     "ray": ("Ray", "ray"),
     "tensorboard": ("TensorBoard", "tensorboard"),
     "torchgeo": ("torchgeo", "chesapeake"),

@@ -161,9 +161,12 @@ def _time(cost: Cost, work: Work, settings: MapSettings) -> Finding:
     found = predict(cost, work, settings)
     text = (
         f"about {duration(found.total)}: {duration(found.start)} to start, {duration(found.map)} "
-        f"for {work.chips} chip(s) of {duration(cost.seconds)}, {work.at_once(cost)} at once, and "
-        f"to write the map, {duration(found.measure)} to measure it"
+        f"for {work.chips} chip(s) of {duration(cost.seconds)}, {work.at_once(cost)} at once"
     )
+    if cost.writing is None:
+        text += "; to write and measure the map comes on top"
+    else:
+        text += f", and to write the map, {duration(found.measure)} to measure it"
     if found.fit:
         text += f", and {duration(found.fit)} to fit {work.fit.words} on {work.fit.chips} chip(s)"
     elif found.fit is None:

@@ -126,10 +126,11 @@ def _rehearsed(
     fitted: FittedMethod | None,
 ) -> Cost:
     """What is known of a chip, with the other parts of the work."""
-    at_once, round_seconds = 1, cost.seconds
-    if isinstance(settings.engine, LocalSettings):  # other machines are not looked at
-        at_once = settings.engine.parallel(settings.compute.find()).speed
-        round_seconds = _round(cost.method, chip, at_once) if at_once > 1 else cost.seconds
+    device = settings.compute.find()
+    at_once, round_seconds = settings.engine.parallel(device).speed, cost.seconds
+    # threads of a CPU wait for one memory; other machines and other GPUs do not
+    if at_once > 1 and device.type == "cpu" and isinstance(settings.engine, LocalSettings):
+        round_seconds = _round(cost.method, chip, at_once)
     try:
         writing = rehearse_writing(info, settings, load_legend(settings.legend.target))
     except MapsrError:

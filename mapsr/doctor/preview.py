@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from math import log
+from pathlib import Path
 from typing import Any
 
 from mapsr.doctor.measure import Cost, measure
@@ -18,6 +19,7 @@ from mapsr.methods import FittedMethod, ImageFacts
 from mapsr.methods.method import FitWork
 from mapsr.region import Image, Images, MapSettings
 from mapsr.region.checks import scale_of, usable
+from mapsr.remote import RemotePath
 
 MAP_S, FIT_S = 40.0, 30.0
 """Seconds that a preview's map and the features of its fit may take, as one chip foretells them."""
@@ -171,9 +173,10 @@ def _planned(
             "fitted=RUN, or another method, such as method=mapsr_em."
         )
     text = ",".join(str(one) for one in (window.row, window.col, window.height, window.width))
-    made = replace(settings, image=str(place.info.path), window=text, out=out, **changes)
+    image = _address(place.info.path)
+    made = replace(settings, image=image, image_asset=None, window=text, out=out, **changes)
     if place.image.coarse is not None:
-        made = replace(made, coarse=str(place.image.coarse))
+        made = replace(made, coarse=_address(place.image.coarse), coarse_asset=None)
     found = predict(cost, Work(scored, window.area / 1e6, work), made)
     findings = [_why(place, window, images)]
     if work.chips:
@@ -181,6 +184,11 @@ def _planned(
         findings.append(Finding("fit", text))
     text = f"{scored} chip(s) around it are scored; about {duration(found.total)} from here on"
     return Preview(made, (*findings, Finding("preview", text)))
+
+
+def _address(path: Path) -> str:
+    """A path as a setting takes it, with what an address needs to be read."""
+    return path.address if isinstance(path, RemotePath) else str(path)
 
 
 def _few_chips(settings: MapSettings, cost: Cost, most: int) -> tuple[dict[str, Any], FitWork]:

@@ -15,11 +15,11 @@ from mapsr.data import Chip, ChipSequence, Scene, SceneSource
 from mapsr.errors import MapsrError
 from mapsr.geo import Grid, ImageInfo, Window, read_values, tiles, window_writer, write_cog
 from mapsr.geo.mosaic_tiles import open_tiles
+from mapsr.geo.stac import one_raster
 from mapsr.legends import NODATA, Crosswalk, Legend, Legends
 from mapsr.measure.areas import measure_areas
 from mapsr.measure.labels import Labels, open_labels
 from mapsr.methods import ImageFacts, Method, Task
-from mapsr.paths import local_path
 from mapsr.progress import Quiet
 from mapsr.region import MapSettings
 
@@ -185,5 +185,5 @@ def _product(settings: MapSettings) -> Labels | None:
     if not settings.coarse:
         return None
     crosswalk = Legends.load(settings.legend, scored=False).coarse
-    path = local_path(settings.coarse, "coarse")
+    path = one_raster(settings.coarse, "coarse", settings.coarse_asset)
     return Labels(open_tiles([path]), crosswalk.source, crosswalk)

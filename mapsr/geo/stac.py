@@ -4,12 +4,13 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from mapsr.errors import ConfigError, MapsrError, RasterError, near_match
+from mapsr.extras import require_extra
 from mapsr.geo.addresses import raster_path
 from mapsr.geo.vsi import text_of
 from mapsr.paths import is_there
@@ -88,7 +89,7 @@ def stac_rasters(
 
     Args:
         text: its path or address.
-        what: the key that it is the value of, for errors; WHAT_asset chooses the asset.
+        what: the key that it is the value of, for errors.
         asset: key of the asset wanted; None: the only raster of an item.
         error: what is raised.
 
@@ -135,12 +136,9 @@ def pystac_package() -> Any:  # noqa: ANN401
     Raises:
         ConfigError: it is not installed.
     """
-    try:
-        import pystac
-    except ImportError as error:
-        raise ConfigError(
-            f"Files of STAC need pystac ({error}): install it with `pip install 'mapsr[stac]'`."
-        ) from error
+    require_extra("pystac", "A file of STAC")
+    import pystac
+
     return pystac
 
 
@@ -222,18 +220,18 @@ def _items_of(top: Any, what: str, error: type[MapsrError]) -> Iterator["pystac.
 
 def _path(item: "pystac.Item", what: str, wanted: str | None, error: type[MapsrError]) -> Path:
     """Where the asset of an item lies that is wanted."""
-    key = f"{what}_asset"
     rasters = [name for name, asset in item.assets.items() if _is_raster(asset)]
     listed = ", ".join(_shown(name, asset) for name, asset in item.assets.items()) or "none"
     if wanted is not None and wanted not in item.assets:
         raise error(
             f"STAC item '{item.id}' has no asset '{wanted}', expected one of {listed}; correct "
-            f"{key}=.{near_match(wanted, item.assets)}"
+            f"{what}_asset=.{near_match(wanted, item.assets)}"
         )
     if wanted is None and len(rasters) != 1:
         raise error(
             f"STAC item '{item.id}' has {len(rasters) or 'no'} rasters among its assets ({listed}),"
-            f" expected one: choose the asset with {key}=NAME."
+            " expected one: name the address of the asset itself (`mapsr map` and `mapsr doctor` "
+            "take image_asset=NAME and coarse_asset=NAME, too)."
         )
     href = item.assets[wanted or rasters[0]].get_absolute_href()
     if not href or (not is_remote(href) and not PurePosixPath(_local(href)).is_absolute()):
@@ -257,10 +255,18 @@ def _shown(name: str, asset: "pystac.Asset") -> str:
 
 
 def _taken(item: "pystac.Item") -> tuple[datetime, datetime] | None:
-    common = item.common_metadata
-    start = common.start_datetime or item.datetime
-    end = common.end_datetime or item.datetime
-    return (start, end) if start and end else None
+    """When the image of an item was taken, in UTC; None where it does not say, or not in time."""
+    try:
+        common = item.common_metadata
+        start = common.start_datetime or item.datetime
+        end = common.end_datetime or item.datetime
+    except (ValueError, TypeError, OverflowError):  # what it says is not a time
+        return None
+    return (_in_utc(start), _in_utc(end)) if start and end else None
+
+
+def _in_utc(time: datetime) -> datetime:
+    return time if time.tzinfo else time.replace(tzinfo=UTC)
 
 
 def _name(item: "pystac.Item") -> str:

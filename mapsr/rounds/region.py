@@ -96,7 +96,7 @@ def open_region(settings: LabelSettings) -> LabelRegion:
     for image in found.every:
         if image.error is not None:
             raise image.error
-    images = tuple(Labelled(one.path.stem, one.info) for one in found.every if one.info)
+    images = tuple(Labelled(one.name, one.info) for one in found.every if one.info)
     _require_unique(images)
     registry = load_registry(settings.registry, settings.paths)
     resolution = registry.resolution_m or _resolution(images[0])

@@ -127,7 +127,7 @@ def test_an_item_is_mapped_and_the_maps_own_item_is_valid(server, folder, method
 def test_an_asset_is_chosen_by_name(server, folder, method, tmp_path, capsys):
     image, out = folder / "village.json", tmp_path / "map.tif"
     assert mapped(method, image, out) == 1
-    assert "choose the asset with image_asset=NAME" in capsys.readouterr().err
+    assert "take image_asset=NAME" in capsys.readouterr().err
     assert mapped(method, image, out, "image_asset=image") == 0
     assert (labels_of(out) == labels_of(folder / "local.tif")).all()
     assert mapped(method, folder / "village_naip.tif", out, "image_asset=image") == 1
@@ -252,3 +252,21 @@ def test_every_command_of_the_page_works_and_it_says_every_setting(
     assert wanted <= {path.name for path in tmp_path.iterdir()}
     rows = re.findall(r"^\| `([A-Z_]+)` \| (\S+) \|", DOCUMENT, re.MULTILINE)
     assert dict(rows) == OPTIONS
+
+
+def test_a_preview_of_a_signed_address_lost_its_signature(server, tmp_path, capsys):
+    server.token = f"sig={SECRET}1"
+    out = tmp_path / "look.tif"
+    words = [signed(server, "village_naip.tif"), signed(server, "village_nlcd_30m.tif")]
+    assert main(["preview", *words, *QUICK_FIT, f"out={out}"]) == 0, capsys.readouterr().err
+    assert out.is_file()
+    told = "".join(capsys.readouterr())
+    assert SECRET not in told and "to write and measure the map comes on top" not in told
+
+
+def test_a_preview_of_a_stac_item_kept_the_name_of_its_asset(server, folder, tmp_path, capsys):
+    out = tmp_path / "look.tif"
+    words = [f"image={server.url}/village.json", "image_asset=image"]
+    coarse = f"coarse={server.url}/village_nlcd_30m.tif"
+    assert main(["preview", *words, coarse, *QUICK_FIT, f"out={out}"]) == 0, capsys.readouterr().err
+    assert out.is_file()

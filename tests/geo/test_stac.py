@@ -63,6 +63,22 @@ def test_items_collections_catalogues_and_searches_name_rasters(tmp_path):
     assert files_of(str(tmp_path / "a" / "only.json"), "truth") == [tmp_path / "a" / "a.tif"]
 
 
+@pytest.mark.parametrize(
+    ("times", "wanted"),
+    [
+        ({"datetime": "2021-06-01T00:00:00"}, datetime(2021, 6, 1, tzinfo=UTC)),
+        ({"start_datetime": "last", "end_datetime": "week"}, None),
+    ],
+)
+def test_a_time_without_a_zone_or_none_at_all_ended_a_mosaic_in_a_trace(tmp_path, times, wanted):
+    path = item(tmp_path, "a")
+    content = json.loads(path.read_text())
+    content["properties"] |= times
+    path.write_text(json.dumps(content))
+    (found,) = stac_rasters(str(path), "image", "image").every
+    assert found.taken == (wanted and (wanted, wanted))
+
+
 def test_a_catalogue_that_holds_itself_comes_to_an_end(tmp_path):
     top = catalogue(tmp_path, ["a"])
     content = json.loads(top.read_text())
@@ -74,11 +90,12 @@ def test_a_catalogue_that_holds_itself_comes_to_an_end(tmp_path):
 def test_an_asset_that_is_absent_or_not_the_only_raster_is_named(tmp_path):
     top = catalogue(tmp_path, ["a"])
     listed = r"image \(image/tiff.*\), nir \(image/tiff.*\), thumb \(image/png\)"
-    with pytest.raises(ConfigError, match=rf"item 'a' has 2 rasters .*\({listed}\).*image_asset="):
+    message = rf"item 'a' has 2 rasters .*\({listed}\).*the asset itself"
+    with pytest.raises(ConfigError, match=message):
         names(top)
     with pytest.raises(ConfigError, match=rf"no asset 'imge', expected one of {listed}.*'image'\?"):
         names(top, "imge")
-    with pytest.raises(ConfigError, match=r"item 'a' has 2 rasters .* choose .* coarse_asset=NAME"):
+    with pytest.raises(ConfigError, match=r"item 'a' has 2 rasters .* coarse_asset=NAME"):
         one_raster(str(top), "coarse")
     assert one_raster(str(tmp_path / "a" / "only.json"), "coarse") == tmp_path / "a" / "a.tif"
     with pytest.raises(DataError, match="names 2 rasters, expected one"):
@@ -224,5 +241,5 @@ def test_without_pystac_the_message_says_how_to_get_it(tmp_path, monkeypatch):
 
     path = item(tmp_path, "a")
     monkeypatch.setitem(sys.modules, "pystac", None)
-    with pytest.raises(ConfigError, match=r"need pystac .*pip install 'mapsr\[stac\]'"):
+    with pytest.raises(ConfigError, match=r"needs pystac, .*pip install 'mapsr\[stac\]'"):
         stac_rasters(str(path), "image")
