@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from mapsr.errors import ConfigError, near_match, require_range
+from mapsr.extras import require_extra
 from mapsr.features.bands import WAVELENGTHS_UM, BandInput, BandSettings
 from mapsr.features.loading import LoadedEncoder, check_start, load_whole, started
 from mapsr.features.timm_encoder import enlarged, whole_stride
@@ -87,6 +88,8 @@ class TorchgeoSettings(BandSettings):
             ConfigError: torchgeo is not installed, or a setting does not fit the model.
             WeightsError: the weights are absent, damaged or of another architecture.
         """
+        # before the weights, which may be a download of a gigabyte
+        require_extra("torchgeo", f"backbone.model '{self.model}'")
         return started(self, lambda: TorchgeoEncoder(self), weights_folder)
 
 

@@ -153,13 +153,8 @@ def create_torchgeo(model: str, wavelengths_um: Tensor, seed: int) -> SatelliteM
             f"backbone.model={model} with the weights as backbone.checkpoint=FILE."
         )
     require_choice(model, MODELS, "backbone.model")
-    try:
-        from torchgeo import models  # takes seconds
-    except ImportError as error:
-        raise ConfigError(
-            f"backbone.model '{model}' needs torchgeo ({error}): install it with "
-            "`pip install 'mapsr[chesapeake]'`."
-        ) from error
+    from torchgeo import models  # takes seconds
+
     with seeded(seed):
         made = MODELS[model](getattr(models, model), wavelengths_um)
     return made.eval()

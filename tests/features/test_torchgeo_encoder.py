@@ -131,5 +131,8 @@ def test_wavelengths_are_known_by_name_or_given():
 
 def test_without_torchgeo_the_extra_is_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "torchgeo", None)
-    with pytest.raises(ConfigError, match=r"needs torchgeo .*pip install 'mapsr\[chesapeake\]'"):
+    with pytest.raises(ConfigError, match=r"needs torchgeo, .*pip install 'mapsr\[chesapeake\]'"):
         TorchgeoSettings(**DOFA).build()
+    # before the weights, which are not here and would be fetched
+    with pytest.raises(ConfigError, match="needs torchgeo, "):
+        TorchgeoSettings(weights="dofa_large").build()
