@@ -68,7 +68,7 @@ def _asked(path: RemotePath) -> State:
     with open_raster(path) as dataset:
         header = _header(dataset)
         if not found.version:
-            header |= {"blocks": _blocks(dataset)}
+            header |= {"places": _blocks(dataset)}
     text = json.dumps(header, sort_keys=True, default=str)
     return [found.size, found.version, hashlib.sha256(text.encode()).hexdigest()[:16]]
 

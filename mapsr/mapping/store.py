@@ -194,15 +194,16 @@ def changed_files(states: Mapping[str, State], paths: Iterable[Path] = ()) -> li
             what lies on the network is not enough to ask for it.
     """
     remote = {name: one for name, one in _named(paths).items() if isinstance(one, RemotePath)}
-    changed = []
-    for name, then in states.items():
-        try:
-            now = state_of(remote.get(name, Path(name)))
-        except (OSError, RasterError):  # it is gone
-            now = []
-        if now != list(then):
-            changed.append(name)
-    return changed
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        now = list(pool.map(_state_or_none, [remote.get(name, Path(name)) for name in states]))
+    return [name for name, one in zip(states, now, strict=True) if one != list(states[name])]
+
+
+def _state_or_none(path: Path) -> State | None:
+    try:
+        return state_of(path)
+    except (OSError, RasterError):  # it is gone
+        return None
 
 
 def file_states(paths: Iterable[Path]) -> dict[str, State]:
@@ -212,16 +213,13 @@ def file_states(paths: Iterable[Path]) -> dict[str, State]:
         OSError: a file is not there.
         RasterError: what lies on the network can't be read.
     """
-    named = _named(paths)
-    remote = [path for path in named.values() if isinstance(path, RemotePath)]
     # a VRT may have thousands of sources on the network, each of which takes its time to answer
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        asked = [pool.submit(copy_context().run, state_of, path) for path in remote]
-        states = dict(zip(remote, (one.result() for one in asked), strict=True))
-    return {
-        name: states[path] if isinstance(path, RemotePath) else state_of(path)
-        for name, path in named.items()
-    }
+        asked = {
+            name: pool.submit(copy_context().run, state_of, path)
+            for name, path in _named(paths).items()
+        }
+        return {name: one.result() for name, one in asked.items()}
 
 
 def _named(paths: Iterable[Path]) -> dict[str, Path]:
