@@ -8,7 +8,7 @@ import numpy as np
 import rasterio
 from affine import Affine
 from numpy.typing import NDArray
-from rasterio.enums import Resampling
+from rasterio.enums import MaskFlags, Resampling
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterWindow
 
@@ -122,6 +122,22 @@ def read_raw(
     # the mask of an alpha band is open everywhere: reading it as image lifts the alpha mask
     unmasked = (dataset.read_masks(indexes, window=part, out_shape=shape) > 0).any(axis=0)
     return raw, unmasked & np.isfinite(raw).all(axis=0)
+
+
+def read_valid(path: Path, window: Window) -> NDArray[np.bool_]:
+    """Read where an image has pixels, bool (H, W), as ``read_raw`` of all bands says it.
+
+    What has neither nodata nor a mask, and no floats, is not read.
+
+    Raises:
+        RasterError: the file can't be read, or the window reaches outside.
+    """
+    with open_raster(path) as dataset:
+        every = all(flags == [MaskFlags.all_valid] for flags in dataset.mask_flag_enums)
+        inside = Window(0, 0, dataset.height, dataset.width).contains(window)
+        if every and inside and all(np.dtype(one).kind in "iu" for one in dataset.dtypes):
+            return np.ones((window.height, window.width), bool)
+        return read_raw(dataset, path, window, None)[1]
 
 
 def read_codes(path: Path, grid: Grid, window: Window) -> NDArray[np.int32]:

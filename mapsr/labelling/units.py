@@ -9,6 +9,7 @@ import numpy as np
 
 from mapsr.evaluation import Confusion
 from mapsr.geo import Grid, Window, read_values
+from mapsr.geo.rasters import read_valid
 from mapsr.labelling.expansion import fill_holes, revote
 from mapsr.labelling.packing import Arrays, pack
 from mapsr.labelling.patches import OpenProduct, read_patch
@@ -59,6 +60,7 @@ class Ballot:
         judges: truth to score with.
         held: blocks that models do not learn from; None: none is held out.
         earlier: for each job what it adds to, None in round 0.
+        images: of each job.
     """
 
     plan: Plan
@@ -66,6 +68,7 @@ class Ballot:
     judges: Judges
     held: Blocks | None
     earlier: tuple[Earlier | None, ...]
+    images: tuple[Path, ...]
 
     def __call__(self, task: UnitTask) -> UnitResult:
         """Vote on a unit, which is a patch.
@@ -74,7 +77,7 @@ class Ballot:
             MapsrError: a file can't be read, or says what can't be.
         """
         plan, grid, window = self.plan, task.raster.reader.grid, task.unit.owned
-        _, imaged = task.raster.reader.read(window)
+        imaged = read_valid(self.images[task.job], window)
         patch = read_patch(self.products, plan.weights, plan.target, grid, window).within(imaged)
         rule = plan.rule_for(patch)
         labels = vote(patch, rule)

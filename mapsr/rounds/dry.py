@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 from mapsr.findings import Finding, evenly, percent, pixels
-from mapsr.geo import ImageReader
 from mapsr.geo.grids import crs_name
+from mapsr.geo.rasters import read_valid
 from mapsr.geo.vectors import value_counts
 from mapsr.labelling import OpenProduct, Statistics, count_patch, mistyped_tags, read_patch, vote
 from mapsr.labelling.products import ANY
@@ -63,7 +63,7 @@ def _look(
     plan, counted = region.plan, []
     for image, window in progress.track(some, "look", len(some)):
         prompts = read_patch(region.products, plan.weights, plan.target, image.info.grid, window)
-        prompts = prompts.within(ImageReader(image.info, None, 1.0).read(window)[1])
+        prompts = prompts.within(read_valid(image.info.path, window))
         counted.append(count_patch(plan, prompts, vote(prompts, plan.rule_for(prompts))))
     return sum(counted[1:], counted[0]), len(patches)
 

@@ -101,7 +101,14 @@ class Polls:
         outs = [folder / f"{image.name}.tif" for image in region.images]
         places = range(len(outs))
         earlier = tuple(_earlier(basis, place, number) for place in places)
-        ballot = Ballot(region.plan, region.products, region.judges, region.held, earlier)
+        ballot = Ballot(
+            region.plan,
+            region.products,
+            region.judges,
+            region.held,
+            earlier,
+            tuple(image.info.path for image in region.images),
+        )
         outputs = (*VOTES, *((LEARN,) if region.held else ()))
         with asking_once():
             abouts = [self._about(number, place, basis) for place in places]
