@@ -127,7 +127,7 @@ def _overhead(folder: Path, size: tuple[int, int]) -> tuple[float, float]:
     path = folder / "raster.tif"
     draw_raster(path, size)
     watch = Stopwatch()
-    engine = LocalEngine([paper_sized(watch).score], "cpu")
+    engine = LocalEngine(paper_sized(watch).score)
     work = job(path, folder / "map.tif", WindowSettings())
     before = watch.seconds
     taken = _map([work], engine)
@@ -185,7 +185,7 @@ class _Timed:
 def _local() -> LocalEngine:
     import torch
 
-    return LocalEngine([weight_free(torch.device("cpu"))], "cpu")
+    return LocalEngine(weight_free(torch.device("cpu")))
 
 
 def _map(jobs: list[MapJob], engine: Engine) -> float:

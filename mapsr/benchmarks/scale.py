@@ -152,7 +152,7 @@ class _Recorded:
         draw_raster(path, size)
         raster = job(path, folder / "map.tif", WindowSettings()).raster
         tasks = [UnitTask(0, raster, unit) for unit in raster.plan]
-        engine = LocalEngine([score], "cpu", 1)
+        engine = LocalEngine(score, 1)
         list(engine.run(tasks[:1]))  # what comes first pays for the first use
         seconds, results = [], []
         for task in tasks:

@@ -21,6 +21,7 @@ from mapsr.mapping.engines import (
     batches_of,
     cache_mib,
     score_batch,
+    without_cause,
 )
 from mapsr.mapping.gpu import GpuEngine
 from mapsr.mapping.head import require_head
@@ -59,7 +60,7 @@ class Scorer:
             if self._device.type != "cpu":
                 self._gpu = GpuEngine(self._score, self._device, self._batch)
         except MapsrError as error:
-            return type(error)(str(error))
+            return without_cause(error)
         return mapsr.__version__
 
     def work(self, raster: Raster, number: int) -> UnitResult | MapsrError:
@@ -77,7 +78,7 @@ class Scorer:
                     if batch.windows:
                         blend.add(batch.windows, batch.valid, batch.scores)
         except MapsrError as error:
-            return type(error)(str(error))  # its cause may not survive the journey
+            return without_cause(error)
         return blend.result(raster.outputs, raster.channels)
 
     def _by_gpu(self, task: UnitTask) -> UnitResult | MapsrError:

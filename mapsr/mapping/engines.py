@@ -205,12 +205,17 @@ def score_batch(raster: Raster, windows: Sequence[Window], score: Score) -> Scor
     return ScoredBatch(tuple(chip.window for chip in chips), every, scores)
 
 
+def without_cause(error: MapsrError) -> MapsrError:
+    """An error as it can be sent to another process, which its cause may not survive."""
+    return type(error)(str(error))
+
+
 def outcome_of(work: Work, task: UnitTask) -> Outcome:
     """Do a unit that is not scored."""
     try:
         return task, work(task)
     except MapsrError as error:
-        return task, type(error)(str(error))  # its cause may not survive a journey
+        return task, without_cause(error)
 
 
 def read_chip(raster: Raster, window: Window) -> Chip:

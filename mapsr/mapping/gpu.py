@@ -7,6 +7,7 @@ it are labels, and the sums where other units reach in.
 import gc
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from typing import Protocol
 
 import torch
@@ -103,7 +104,7 @@ class GpuEngine:
     def run(self, tasks: Iterable[UnitTask]) -> Iterator[Outcome]:
         """Do tasks; see ``Engine``. Outcomes come in the order of the tasks."""
         failed: UnitBlend | None = None
-        with ReadAhead(self._device, self._threads, self._read) as reading:
+        with closing(ReadAhead(self._device, self._threads, self._read)) as reading:
             for step in reading.steps(tasks):
                 if step.blend is failed:
                     continue

@@ -3,9 +3,8 @@
 import ctypes
 import os
 import sys
-import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,6 @@ import torch
 
 from mapsr import budgets
 from mapsr.errors import MapsrError, require_range
-from mapsr.geo import Window
 from mapsr.mapping.blend import UnitBlend
 from mapsr.mapping.engines import (
     Build,
@@ -55,7 +53,7 @@ class LocalSettings:
             MapsrError: the method can't be built.
         """
         if device.type == "cpu":
-            return LocalEngine([build(device)], "cpu", self.workers, batch or 1)
+            return LocalEngine(build(device), self.workers, batch or 1)
         devices, threads = _devices(device), self.workers or _PER_CUDA_DEVICE
         if len(devices) == 1:
             return GpuEngine(build(devices[0]), devices[0], batch, threads)
@@ -105,39 +103,23 @@ class LocalEngine:
     Memory: per worker one chip's features and scores; once the sums of a unit.
 
     Args:
-        scorers: one for each device, all of the same method.
-        device: kind of the devices.
-        workers: threads in all; None: see ``LocalSettings``.
+        score: of the method.
+        workers: threads; None: see ``LocalSettings``.
         batch: chips scored at once.
     """
 
-    def __init__(
-        self, scorers: Sequence[Score], device: str, workers: int | None = None, batch: int = 1
-    ) -> None:
+    def __init__(self, score: Score, workers: int | None = None, batch: int = 1) -> None:
         self.workers = workers or cores()
-        self._scorers = tuple(scorers)
-        self._single = device == "cpu"
+        self._score = score
         self._batch = batch
 
     def run(self, tasks: Iterable[UnitTask]) -> Iterator[Outcome]:
         """Do tasks; see ``Engine``. Outcomes come in the order of the tasks."""
-        local, lock = threading.local(), threading.Lock()
-        started = 0
-
-        def enter() -> None:
-            nonlocal started
-            with lock:
-                local.score = self._scorers[started % len(self._scorers)]
-                started += 1
-
-        def work(task: UnitTask, windows: Sequence[Window]) -> ScoredBatch:
-            return score_batch(task.raster, windows, local.score)
-
         _share_heaps()
-        pool = ThreadPoolExecutor(self.workers, "mapsr", enter)
+        pool = ThreadPoolExecutor(self.workers, "mapsr")
         under_way: deque[_Step] = deque()
         failed: set[int] = set()
-        with _one_thread(self._single):
+        with _one_thread():
             try:
                 for task in tasks:
                     blend = UnitBlend(task.raster.plan, task.unit)
@@ -148,7 +130,7 @@ class LocalEngine:
                         while under_way and under_way[0].is_done:
                             yield from _taken(under_way.popleft(), failed)
                     for number, windows in enumerate(batches, start=1):
-                        future = pool.submit(work, task, windows)
+                        future = pool.submit(score_batch, task.raster, windows, self._score)
                         under_way.append(_Step(task, blend, future, number == len(batches)))
                         # each worker has one in hand and one waiting
                         while len(under_way) > 2 * self.workers:
@@ -234,14 +216,13 @@ def _share_heaps() -> None:
 
 
 @contextmanager
-def _one_thread(wanted: bool) -> Iterator[None]:
+def _one_thread() -> Iterator[None]:
     """Let torch compute on one core in each thread, so that threads do not fight for cores.
 
     The number of threads can change the last bit of a sum: one it is, on every machine.
     """
     before = torch.get_num_threads()
-    if wanted:
-        torch.set_num_threads(1)
+    torch.set_num_threads(1)
     try:
         yield
     finally:

@@ -4,6 +4,8 @@ import logging
 import multiprocessing
 import pickle
 import queue
+import signal
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -14,8 +16,7 @@ import torch
 from mapsr import budgets
 from mapsr.errors import MapsrError
 from mapsr.geo import block_cache
-from mapsr.mapping.blend import UnitResult
-from mapsr.mapping.engines import Build, Outcome, Raster, UnitTask, cache_mib
+from mapsr.mapping.engines import Build, Outcome, Raster, UnitTask, cache_mib, without_cause
 from mapsr.mapping.gpu import GpuEngine
 
 logger = logging.getLogger(__name__)
@@ -85,6 +86,7 @@ class GpuProcesses:
                 child.inbox.put(None)
                 if child.hand:  # nobody waits for it any more
                     child.process.terminate()
+                    child.inbox.cancel_join_thread()  # else exit waits until it has read all
             for child in children:
                 child.process.join()
 
@@ -156,16 +158,16 @@ def serve(
     Answers ``(number, (job, unit), result)`` pickled, or ``(number, None, error)`` where the method
     can't be built.
     """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent, which gets it too, ends this one
     try:
         engine = GpuEngine(build(torch.device(device)), torch.device(device), batch, threads)
     except MapsrError as error:
-        outbox.put(pickle.dumps((number, None, type(error)(str(error)))))
+        outbox.put(pickle.dumps((number, None, without_cause(error))))
         return
     with ExitStack() as stack:
         for task, result in engine.run(_tasks(inbox, stack)):
-            plain: UnitResult | MapsrError = result
-            if isinstance(result, MapsrError):
-                plain = type(result)(str(result))  # its cause may not survive the journey
+            plain = without_cause(result) if isinstance(result, MapsrError) else result
             outbox.put(pickle.dumps((number, (task.job, task.unit.number), plain)))
 
 

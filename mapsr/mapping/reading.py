@@ -6,8 +6,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import cycle
-from types import TracebackType
-from typing import Self
 
 import torch
 from torch import Tensor
@@ -96,15 +94,8 @@ class ReadAhead:
         chips = [chip for chip in self._readers.map(read, windows) if chip.valid.any()]
         return Staged(slot.held(chips), slot)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Let the threads go."""
         for pool in (self._stagers, self._readers):
             pool.shutdown(wait=True, cancel_futures=True)
 

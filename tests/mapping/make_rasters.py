@@ -59,4 +59,4 @@ def pixelwise(chips: list[Chip]):
 
 
 def engine(score=pixelwise, workers=1, batch=1):
-    return LocalEngine([score], "cpu", workers, batch)
+    return LocalEngine(score, workers, batch)

@@ -138,7 +138,7 @@ def files(out):
 def local(image, tmp_path_factory):
     """The files of the local engine."""
     out = tmp_path_factory.mktemp("local") / "map.tif"
-    engine = LocalEngine([make_build()(None)], "cpu", workers=2)
+    engine = LocalEngine(make_build()(None), workers=2)
     [report] = run_jobs([job(image, out)], engine, Quiet())
     assert report.error is None
     return files(out)

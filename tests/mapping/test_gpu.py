@@ -1,7 +1,9 @@
 """The engine of a GPU with the CPU as its device, and limits of memory that are made up."""
 
 import multiprocessing.dummy
-import os
+import queue
+from contextlib import closing
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -122,7 +124,7 @@ def pixel():
 
 def test_the_next_batch_is_read_while_one_is_scored_and_no_more(image):
     one = raster(image, WindowSettings(10, 0, 10))
-    with ReadAhead(CPU, 2, 1) as reading:
+    with closing(ReadAhead(CPU, 2, 1)) as reading:
         steps = reading.steps(tasks(one))
         first = next(steps)
         before = first.future.result().on_device()[0].image.clone()
@@ -166,7 +168,9 @@ def test_an_unreadable_raster_spoils_its_own_units_only(image, tmp_path):
 class Threads:
     """Stands for new processes."""
 
-    Queue = staticmethod(multiprocessing.dummy.Queue)
+    class Queue(queue.Queue):
+        def cancel_join_thread(self):
+            """It has no thread of its own."""
 
     class Process(multiprocessing.dummy.DummyProcess):
         def terminate(self):
@@ -219,7 +223,6 @@ def test_new_processes_give_the_same_results(image):
 
 
 def build_smooth(device):
-    assert os.getpid()
     torch.set_num_threads(1)
     return smooth
 
@@ -244,3 +247,6 @@ def test_a_gpu_gives_the_labels_of_the_cpu(image):
 def test_budgets_know_their_device():
     assert budgets.Budget(3, 7).on(torch.zeros(1)) == 3
     assert budgets.Budget(3).on(torch.zeros(1)) == 3
+    on_a_gpu = SimpleNamespace(is_cuda=True)
+    assert budgets.Budget(3, 7).on(on_a_gpu) == 7
+    assert budgets.Budget(3).on(on_a_gpu) == 3

@@ -85,26 +85,6 @@ def test_workers_overlap(image):
     assert rounds == [] and len(names) == 3
 
 
-def test_each_device_has_threads(image):
-    seen = set()
-
-    def scorer(number):
-        def score(chips):
-            seen.add(number)
-            barrier.wait()
-            return pixelwise(chips)
-
-        return score
-
-    barrier = threading.Barrier(4, timeout=20)
-    plan = WindowSettings(11, 0, 11)
-    one = raster(image, plan)
-    chips = sum(len(one.plan.chips(unit)) for unit in one.plan)
-    assert chips % 4 == 0  # else the barrier waits for ever
-    list(LocalEngine([scorer(0), scorer(1)], "cpu", 4).run(tasks(one)))
-    assert seen == {0, 1}
-
-
 def test_a_thread_computes_on_one_core_and_torch_is_left_as_it_was(image):
     before = torch.get_num_threads()
     seen = set()
@@ -187,7 +167,7 @@ def test_empty_units_were_neither_handed_on_nor_let_go(monkeypatch):
             asked.append(number)
             yield Task()
 
-    outcomes = LocalEngine([lambda chips: {}], "cpu", 1).run(tasks())
+    outcomes = LocalEngine(lambda chips: {}, 1).run(tasks())
     assert next(outcomes)[1] == UnitResult({}, ())
     assert asked == [0]
     assert len(list(outcomes)) == 4
