@@ -170,7 +170,7 @@ def _processor() -> str:
 
 
 def _flat(result: Mapping[str, object], head: str = "") -> list[tuple[str, str]]:
-    """Each number and text with its path of keys; of lists, their length."""
+    """Each number and text with its path of keys; items of lists by their place."""
     found = []
     for key, value in result.items():
         name = f"{head}{key}"

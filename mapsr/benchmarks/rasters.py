@@ -8,13 +8,12 @@ from affine import Affine
 
 from mapsr.data.landscape import Canvas, draw_landscape
 from mapsr.features import Encoder, TextureSettings, ViT, ViTSettings
-from mapsr.features.half import halve
 from mapsr.geo import Grid, ImageReader, Window, WindowSettings, image_info, window_writer
 from mapsr.geo.projections import epsg
 from mapsr.legends import load_legend
 from mapsr.mapping import MapJob, MapPlan, Output, Raster, Score
 from mapsr.methods import FeatureExtractor, MapSR, MethodParts
-from mapsr.methods.extractor import compiled
+from mapsr.methods.extractor import paced
 from mapsr.methods.mapsr import MapSRSettings
 from mapsr.methods.speed import EXACT, ExactSettings, Pace, SpeedSettings, pace_of
 from mapsr.progress import Watch, unwatched
@@ -90,9 +89,7 @@ def paper_sized(
         method=MapSRSettings(), backbone=settings, upsampler=AnyUpSettings(), speed=speed
     )
     pace = pace_of(parts, device)
-    encoder = halve(encoder) if pace.encoder == torch.bfloat16 else encoder
-    if compile_encoder:
-        encoder.encode = compiled(encoder.encode)  # type: ignore[assignment,method-assign]
+    encoder = paced(encoder, pace, compiles=compile_encoder)
     refine = speed.eased(refine)
     return _method(encoder, upsampler, device, watch, memory_mib, pace, refine)
 

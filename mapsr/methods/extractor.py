@@ -112,11 +112,8 @@ def build_extractor(parts: MethodParts, runtime: Runtime) -> FeatureExtractor:
     if pace.note:
         logger.warning("speed=fast: %s", pace.note)
     cache = runtime.cache.open()
-    if pace.encoder == torch.bfloat16:
-        encoder = halve(encoder)
+    encoder = paced(encoder, pace, compiles=runtime.compiled)
     cached = None if cache is None else CachedEncoder(encoder, values_of(backbone), cache)
-    if runtime.compiled:
-        encoder.encode = compiled(encoder.encode)  # type: ignore[assignment,method-assign]
     return FeatureExtractor(
         encoder,
         upsampler.build(runtime.weights_folder),
@@ -126,6 +123,21 @@ def build_extractor(parts: MethodParts, runtime: Runtime) -> FeatureExtractor:
         cached,
         pace,
     )
+
+
+def paced(encoder: Encoder, pace: Pace, *, compiles: bool) -> Encoder:
+    """Let an encoder compute at a pace, in place, and return it.
+
+    Args:
+        encoder: with its weights.
+        pace: which numbers it multiplies.
+        compiles: let torch compile it.
+    """
+    if pace.encoder == torch.bfloat16:
+        halve(encoder)
+    if compiles:
+        encoder.encode = compiled(encoder.encode)  # type: ignore[assignment,method-assign]
+    return encoder
 
 
 def compiled(encode: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:

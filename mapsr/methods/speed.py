@@ -63,7 +63,7 @@ class FastSettings:
     guide: int = 2
     """The upsampler's network sees the image reduced by this factor along each side, 1 to 4;
     superpixels, or colours where there are none, carry its scores to full resolution. 1 keeps
-    objects of one or two pixels."""
+    objects of one or two pixels. Methods without refine= see the whole image."""
     neighbours: int = 30
     """Most neighbours of a node in the graph; refine.neighbours where that is less."""
     tolerance: float = 1e-3
@@ -130,7 +130,9 @@ def pace_of(parts: "MethodParts", device: torch.device) -> Pace:
             "upsampler compute in float32"
         )
     encoder, upsampler = (torch.bfloat16 if one else torch.float32 for one in half)
-    guide = speed.guide if getattr(parts.upsampler, "coarsens", False) else 1
+    # without a refinement nobody carries what was seen coarsely to the pixels
+    carries = "refine" in parts.method.uses and getattr(parts.upsampler, "coarsens", False)
+    guide = speed.guide if carries else 1
     return Pace(encoder, upsampler, guide, note)
 
 
