@@ -71,7 +71,7 @@ def require_tag(model: str) -> None:
         such = f"write it with its tag, such as {tagged[0]}" if tagged else "it has none"
         raise ConfigError(
             f"backbone.model is '{model}', which names an architecture but no published weights: "
-            f"{such}, or give backbone.checkpoint=FILE, or backbone.pretrained=false."
+            f"{such}, or give backbone.checkpoint=FILE, or backbone=timm backbone.pretrained=false."
         )
 
 
