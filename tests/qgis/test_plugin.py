@@ -26,11 +26,10 @@ sys.path.insert(0, str(PLUGIN))
 
 from mapsr_provider.commands import (  # noqa: E402
     LEGENDS,
-    areas_words,
+    asked_words,
     child_environment,
     failure_of,
     map_words,
-    page_words,
     program_words,
     step_of,
 )
@@ -94,10 +93,10 @@ def test_words_of_a_map():
 
 def test_words_of_what_is_asked_of_a_map():
     values = {"zones": None, "product": None, "product_legend": "nlcd", "csv": "a.csv"}
-    assert areas_words("m.tif", values) == ["areas", "m.tif", "csv=a.csv"]
+    assert asked_words("areas", "m.tif", values) == ["areas", "m.tif", "csv=a.csv"]
     values |= {"product": "p.tif"}
-    assert "product_legend=nlcd" in areas_words("m.tif", values)
-    assert page_words("m.tif", {"out": "m.html"}) == ["page", "m.tif", "out=m.html"]
+    assert "product_legend=nlcd" in asked_words("areas", "m.tif", values)
+    assert asked_words("page", "m.tif", {"out": "m.html"}) == ["page", "m.tif", "out=m.html"]
 
 
 def test_keys_and_legends_are_those_of_mapsr():
@@ -216,9 +215,9 @@ def test_the_words_make_a_map_its_areas_and_its_page(scene_folder, tmp_path):
     values = MAP | {"image": str(image), "coarse": str(coarse), "out": str(out), "aoi": None}
     assert main(map_words(values, QUICK)) == 0
     asked = {"product": str(coarse), "product_legend": "nlcd", "csv": str(tmp_path / "a.csv")}
-    assert main(areas_words(str(out), asked)) == 0
+    assert main(asked_words("areas", str(out), asked)) == 0
     assert (tmp_path / "a.csv").read_text().count("\n") > 4
-    assert main(page_words(str(out), {"out": str(tmp_path / "a.html")})) == 0
+    assert main(asked_words("page", str(out), {"out": str(tmp_path / "a.html")})) == 0
     assert (tmp_path / "a.html").stat().st_size > 10_000
 
 

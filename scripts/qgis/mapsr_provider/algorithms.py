@@ -23,15 +23,22 @@ from qgis.core import (
 )
 
 from .base import CommandAlgorithm
-from .commands import LEGENDS, areas_words, map_words, page_words
+from .commands import LEGENDS, map_words
 
 _ADVANCED = QgsProcessingParameterDefinition.FlagAdvanced
 _POLYGONS = [QgsProcessing.TypeVectorPolygon]
 
 
+def _legend() -> QgsProcessingParameterEnum:
+    return QgsProcessingParameterEnum(
+        "LEGEND", "Legend of the product", list(LEGENDS), defaultValue=0
+    )
+
+
 class MapAlgorithm(CommandAlgorithm):
     """`mapsr map`."""
 
+    command = "map"
     title = "Map an image"
     help = (
         "Makes a land-cover map as sharp as the image from a coarse product, with a method that is "
@@ -39,19 +46,12 @@ class MapAlgorithm(CommandAlgorithm):
         "was when it is started again with the same values and output file."
     )
 
-    def name(self) -> str:
-        """Its name in scripts."""
-        return "map"
-
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         """Say what the dialog holds."""
         add = self.addParameter
         add(QgsProcessingParameterRasterLayer("IMAGE", "Sharp image"))
         add(QgsProcessingParameterRasterLayer("COARSE", "Coarse product", optional=True))
-        legends = QgsProcessingParameterEnum(
-            "LEGEND", "Legend of the product", list(LEGENDS), defaultValue=0
-        )
-        add(legends)
+        add(_legend())
         add(
             QgsProcessingParameterFile(
                 "FITTED",
@@ -111,15 +111,12 @@ class MapAlgorithm(CommandAlgorithm):
 class AreasAlgorithm(CommandAlgorithm):
     """`mapsr areas`."""
 
+    command = "areas"
     title = "Areas of a map"
     help = (
         "Measures the classes of a map on the ellipsoid, in all and in each polygon of a layer, "
         "beside those of a coarse product where one is given."
     )
-
-    def name(self) -> str:
-        """Its name in scripts."""
-        return "areas"
 
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         """Say what the dialog holds."""
@@ -127,11 +124,7 @@ class AreasAlgorithm(CommandAlgorithm):
         add(QgsProcessingParameterRasterLayer("MAP", "Map"))
         add(QgsProcessingParameterFeatureSource("ZONES", "Zones", _POLYGONS, optional=True))
         add(QgsProcessingParameterRasterLayer("PRODUCT", "Coarse product", optional=True))
-        add(
-            QgsProcessingParameterEnum(
-                "LEGEND", "Legend of the product", list(LEGENDS), defaultValue=0
-            )
-        )
+        add(_legend())
         add(QgsProcessingParameterFileDestination("OUTPUT", "Table", "CSV files (*.csv)"))
 
     def processAlgorithm(
@@ -148,14 +141,14 @@ class AreasAlgorithm(CommandAlgorithm):
             "product_legend": LEGENDS[self.parameterAsEnum(parameters, "LEGEND", context)],
             "csv": out,
         }
-        map_ = self.file_of(parameters, "MAP", context) or ""
-        self.run_words(areas_words(map_, values), feedback)
+        self.ask(parameters, context, feedback, values)
         return {"OUTPUT": out}
 
 
 class PageAlgorithm(CommandAlgorithm):
     """`mapsr page`."""
 
+    command = "page"
     title = "Page of a map"
     help = (
         "Writes one HTML file that shows a map: image, product, map and confidence with a swipe "
@@ -163,21 +156,13 @@ class PageAlgorithm(CommandAlgorithm):
         "the map's own record where none are chosen."
     )
 
-    def name(self) -> str:
-        """Its name in scripts."""
-        return "page"
-
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         """Say what the dialog holds."""
         add = self.addParameter
         add(QgsProcessingParameterRasterLayer("MAP", "Map"))
         add(QgsProcessingParameterRasterLayer("IMAGE", "Image", optional=True))
         add(QgsProcessingParameterRasterLayer("PRODUCT", "Coarse product", optional=True))
-        add(
-            QgsProcessingParameterEnum(
-                "LEGEND", "Legend of the product", list(LEGENDS), defaultValue=0
-            )
-        )
+        add(_legend())
         add(QgsProcessingParameterFileDestination("OUTPUT", "Page", "HTML files (*.html)"))
 
     def processAlgorithm(
@@ -194,6 +179,5 @@ class PageAlgorithm(CommandAlgorithm):
             "product_legend": LEGENDS[self.parameterAsEnum(parameters, "LEGEND", context)],
             "out": out,
         }
-        map_ = self.file_of(parameters, "MAP", context) or ""
-        self.run_words(page_words(map_, values), feedback)
+        self.ask(parameters, context, feedback, values)
         return {"OUTPUT": out}

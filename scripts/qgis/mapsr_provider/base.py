@@ -12,7 +12,7 @@ from qgis.core import (
     QgsProcessingFeedback,
 )
 
-from .commands import program_words
+from .commands import asked_words, program_words
 from .running import CommandError, run_command
 
 COMMAND = "MAPSR_COMMAND"
@@ -22,12 +22,17 @@ COMMAND = "MAPSR_COMMAND"
 class CommandAlgorithm(QgsProcessingAlgorithm):
     """An algorithm that runs one command of mapsr."""
 
+    command = ""
     title = ""
     help = ""
 
     def createInstance(self) -> CommandAlgorithm:
         """Make another one."""
         return type(self)()
+
+    def name(self) -> str:
+        """Its name in scripts: that of the command."""
+        return self.command
 
     def displayName(self) -> str:
         """Its name for people."""
@@ -53,6 +58,17 @@ class CommandAlgorithm(QgsProcessingAlgorithm):
                 )
         except (CommandError, ValueError) as error:
             raise QgsProcessingException(str(error)) from error
+
+    def ask(
+        self,
+        parameters: dict[str, Any],
+        context: QgsProcessingContext,
+        feedback: QgsProcessingFeedback,
+        values: dict[str, str | bool | None],
+    ) -> None:
+        """Run a command that asks the map of parameter MAP."""
+        map_ = self.file_of(parameters, "MAP", context) or ""
+        self.run_words(asked_words(self.command, map_, values), feedback)
 
     def file_of(
         self, parameters: dict[str, Any], name: str, context: QgsProcessingContext

@@ -69,14 +69,9 @@ def map_words(values: Mapping[str, str | bool | None], further: str = "") -> lis
     return ["map", *_settings(kept), *shlex.split(further)]
 
 
-def areas_words(map_: str, values: Mapping[str, str | bool | None]) -> list[str]:
-    """Words of `mapsr areas`; see ``map_words``."""
-    return ["areas", map_, *_settings(_with_legend(values))]
-
-
-def page_words(map_: str, values: Mapping[str, str | bool | None]) -> list[str]:
-    """Words of `mapsr page`; see ``map_words``."""
-    return ["page", map_, *_settings(_with_legend(values))]
+def asked_words(command: str, map_: str, values: Mapping[str, str | bool | None]) -> list[str]:
+    """Words of a command that asks a map, such as `mapsr areas`; see ``map_words``."""
+    return [command, map_, *_settings(_with_legend(values))]
 
 
 def step_of(line: str) -> Step | None:
