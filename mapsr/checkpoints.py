@@ -1,11 +1,11 @@
-"""Reading state dicts from files, without running any code from them."""
+"""Checkpoints: whether one is asked for, and its state dict, without running any code from it."""
 
 import warnings
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from mapsr.errors import WeightsError
+from mapsr.errors import ConfigError, WeightsError
 
 if TYPE_CHECKING:
     import torch
@@ -80,3 +80,34 @@ def _unreadable(path: Path, why: str) -> WeightsError:
         f"can't read the weights in {path}: {why}; expected a safetensors file or a state dict "
         "saved with torch.save; fetch the file again or name another checkpoint."
     )
+
+
+class Start(Protocol):
+    """What settings say of the weights that something starts from."""
+
+    @property
+    def checkpoint(self) -> str | None:
+        """A file to use instead of published weights."""
+        ...
+
+    @property
+    def pretrained(self) -> bool:
+        """False: random weights."""
+        ...
+
+
+def check_start(start: Start, group: str) -> None:
+    """Refuse settings that contradict each other.
+
+    Args:
+        start: the settings.
+        group: of the configuration that they are a choice of.
+
+    Raises:
+        ConfigError: a checkpoint is named although pretrained is false.
+    """
+    if start.checkpoint is not None and not start.pretrained:
+        raise ConfigError(
+            f"{group}.checkpoint is '{start.checkpoint}', but {group}.pretrained=false starts from "
+            f"random weights: set {group}.pretrained=true or leave the checkpoint unset."
+        )

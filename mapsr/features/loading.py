@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 import torch
 from torch import Tensor, nn
 
-from mapsr.errors import ConfigError, WeightsError
+from mapsr.errors import WeightsError
 from mapsr.features.encoder import Encoder
 from mapsr.weights import load_state, resolve, weights_name
 
@@ -74,19 +74,6 @@ class LoadedEncoder(Encoder):
 
 
 Made = TypeVar("Made", bound=LoadedEncoder)
-
-
-def check_start(start: Start) -> None:
-    """Refuse settings that contradict each other.
-
-    Raises:
-        ConfigError: a checkpoint is named although pretrained is false.
-    """
-    if start.checkpoint is not None and not start.pretrained:
-        raise ConfigError(
-            f"backbone.checkpoint is '{start.checkpoint}', but backbone.pretrained=false takes "
-            "random weights: set backbone.pretrained=true or leave the checkpoint unset."
-        )
 
 
 def started(start: Start, make: Callable[[], Made], weights_folder: str | None) -> Made:

@@ -6,9 +6,10 @@ from typing import ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
+from mapsr.checkpoints import check_start
 from mapsr.errors import ConfigError, require_range
 from mapsr.features.bands import BandInput, BandSettings
-from mapsr.features.loading import LoadedEncoder, check_start, load_whole, started
+from mapsr.features.loading import LoadedEncoder, load_whole, started
 from mapsr.features.timm_models import (
     converters,
     create_timm,
@@ -59,7 +60,7 @@ class TimmSettings(BandSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         require_range(self.enlarge, "backbone.enlarge", open_low=True)
-        check_start(self)
+        check_start(self, "backbone")
 
     def build(self, weights_folder: str | None = None) -> "TimmEncoder":
         """Build the encoder with its weights.

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from mapsr.checkpoints import check_start
 from mapsr.errors import ConfigError, near_match, require_range
 from mapsr.extras import require_extra
 from mapsr.features.bands import WAVELENGTHS_UM, BandInput, BandSettings
-from mapsr.features.loading import LoadedEncoder, check_start, load_whole, started
+from mapsr.features.loading import LoadedEncoder, load_whole, started
 from mapsr.features.timm_encoder import enlarged, whole_stride
 from mapsr.features.timm_models import probed
 from mapsr.features.torchgeo_models import create_torchgeo
@@ -55,7 +56,7 @@ class TorchgeoSettings(BandSettings):
         require_range(self.enlarge, "backbone.enlarge", open_low=True)
         if self.wavelengths is not None:
             object.__setattr__(self, "wavelengths", tuple(map(float, self.wavelengths)))
-        check_start(self)
+        check_start(self, "backbone")
         self.known_wavelengths()
 
     def known_wavelengths(self) -> tuple[float, ...]:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mapsr.checkpoints import check_start
 from mapsr.networks.backbone import Backbone
 from mapsr.networks.layers import conv_norm, size_of
-from mapsr.networks.network import SegmentationNetwork, assemble, check_start
+from mapsr.networks.network import SegmentationNetwork, assemble
 from mapsr.settings import choice
 
 # of the head published for ADE20K
@@ -46,7 +47,7 @@ class EfficientViTSettings:
     pretrained) or "naip" (up to four bands)."""
 
     def __post_init__(self) -> None:
-        check_start(self)
+        check_start(self, "network")
 
     def build(
         self, bands: int, classes: int, weights_folder: str | None = None, seed: int = 0

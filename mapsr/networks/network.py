@@ -165,19 +165,6 @@ class EncoderNetwork(Protocol):
 Network = TypeVar("Network", bound=EncoderNetwork)
 
 
-def check_start(start: Start) -> None:
-    """Refuse settings that contradict each other.
-
-    Raises:
-        ConfigError: a checkpoint is named although pretrained is false.
-    """
-    if start.checkpoint is not None and not start.pretrained:
-        raise ConfigError(
-            f"network.checkpoint is '{start.checkpoint}', but network.pretrained=false starts from "
-            "random weights: set network.pretrained=true or leave the checkpoint unset."
-        )
-
-
 def assemble(
     make: Callable[[], Network], start: Start, weights_folder: str | None, seed: int
 ) -> Network:

@@ -12,11 +12,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mapsr.checkpoints import check_start
 from mapsr.errors import ConfigError, WeightsError
 from mapsr.networks.backbone import create, load_exactly
 from mapsr.networks.l2hnet import REDUCED, Reduction, Trunk, check_width
 from mapsr.networks.layers import conv_norm, size_of, zoom
-from mapsr.networks.network import SegmentationNetwork, assemble, check_start
+from mapsr.networks.network import SegmentationNetwork, assemble
 from mapsr.settings import choice
 
 PATCH = 16
@@ -56,7 +57,7 @@ class ParaformerSettings:
 
     def __post_init__(self) -> None:
         check_width(self.width)
-        check_start(self)
+        check_start(self, "network")
         if self.image < PATCH or self.image % PATCH:
             raise ConfigError(
                 f"network.image is {self.image}, expected a positive multiple of {PATCH} px."

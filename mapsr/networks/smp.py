@@ -8,10 +8,11 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from mapsr.checkpoints import check_start
 from mapsr.errors import ConfigError, near_match, require_choice
 from mapsr.extras import require_extra
 from mapsr.networks.backbone import load_exactly, repeat_bands
-from mapsr.networks.network import SegmentationNetwork, check_start
+from mapsr.networks.network import SegmentationNetwork
 from mapsr.seeds import seeded
 from mapsr.settings import choice
 from mapsr.weights import load_state, resolve
@@ -55,7 +56,7 @@ class SmpSettings:
 
     def __post_init__(self) -> None:
         require_choice(self.architecture, ARCHITECTURES, "network.architecture")
-        check_start(self)
+        check_start(self, "network")
         if self.encoder.startswith(_NON_COMMERCIAL) and not self.non_commercial:
             raise ConfigError(
                 f"network.encoder is '{self.encoder}', whose licence allows research alone: choose "

@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mapsr.checkpoints import check_start
 from mapsr.networks.backbone import Backbone
 from mapsr.networks.layers import conv_norm, reflect, size_of, zoom
-from mapsr.networks.network import SegmentationNetwork, assemble, check_start
+from mapsr.networks.network import SegmentationNetwork, assemble
 from mapsr.settings import choice
 
 WIDTH = 64
@@ -49,7 +50,7 @@ class UNetFormerSettings:
     pretrained) or "naip" (up to four bands)."""
 
     def __post_init__(self) -> None:
-        check_start(self)
+        check_start(self, "network")
 
     def build(
         self, bands: int, classes: int, weights_folder: str | None = None, seed: int = 0

@@ -196,7 +196,7 @@ def test_models_and_layers_that_can_not_work_say_what_would(settings, message):
 def test_weights_are_never_random_unasked():
     with pytest.raises(ConfigError, match=r"no published weights: .* such as convnext_atto\.d2_in"):
         TimmSettings(model="convnext_atto").build()
-    with pytest.raises(ConfigError, match=r"pretrained=false takes random weights: set"):
+    with pytest.raises(ConfigError, match=r"pretrained=false starts from random weights: set"):
         TimmSettings(checkpoint="x.pth", pretrained=False)
     with pytest.raises(ConfigError, match=r"backbone.enlarge is 0"):
         TimmSettings(enlarge=0)
