@@ -2,15 +2,14 @@
 
 import hashlib
 import sys
-import threading
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+from servers import running
 
 FILE = "cvpr_chesapeake_landcover.zip"
 
@@ -69,18 +68,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
 
-@contextmanager
-def served(content: bytes) -> Iterator[ArchiveServer]:
+def served(content: bytes) -> AbstractContextManager[ArchiveServer]:
     """Run a server in a thread of its own."""
-    server = ArchiveServer(content)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    return running(ArchiveServer(content))
 
 
 def zipped(folder: Path, path: Path) -> bytes:

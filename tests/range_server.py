@@ -3,12 +3,13 @@
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from servers import running
 
 QUIET = {
     **{"GDAL_HTTP_RETRY_DELAY": "0.01", "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"},
@@ -118,15 +119,6 @@ def _part(wanted: str, size: int) -> slice:
     return slice(int(first), min(size, int(last) + 1 if last else size))
 
 
-@contextmanager
-def serving(root: Path) -> Iterator[RangeServer]:
+def serving(root: Path) -> AbstractContextManager[RangeServer]:
     """Run a server in a thread of its own."""
-    server = RangeServer(root)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    return running(RangeServer(root))
