@@ -57,11 +57,8 @@ def slowly(
 @contextmanager
 def stage(progress: Progress, what: str) -> Iterator[None]:
     """Show a block of work that has no steps: that it began, and when it is over."""
-    steps = progress.track((None,), what, 1)
-    next(steps, None)
-    yield
-    for _ in steps:
-        pass
+    for _ in progress.track((None,), what, 1):
+        yield
 
 
 Watch = Callable[[str], AbstractContextManager[object]]

@@ -81,10 +81,10 @@ def plan_preview(
             "mapsr preview chooses its place itself: leave window= and aoi= out, or give them to "
             "mapsr map."
         )
-    good = [one for one in usable(images, settings, fitted.image if fitted else None).every]
-    good = [one for one in good if one.error is None and one.info is not None]
+    every = usable(images, settings, fitted.image if fitted else None).every
+    good = [one for one in every if one.error is None and one.info is not None]
     if not good or good[0].info is None:
-        raise next(one.error for one in images.every if one.error)
+        raise next(one.error for one in every if one.error)
     facts = fitted.image if fitted else _facts(good[0].info, settings)
     # a unit of one chip: fewer are scored around the place
     windows = replace(settings.windows, unit=settings.windows.chip)

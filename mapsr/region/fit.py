@@ -194,10 +194,10 @@ def _about(images: Sequence[Image], settings: MapSettings, facts: ImageFacts) ->
 
 def _files(images: Sequence[Image]) -> list[Path]:
     """The files that a fit reads, each once."""
-    files: list[Path] = []
-    for image in images:
-        files += [*(image.info.files if image.info else ())]
-        files += source_files(image.coarse) if image.coarse else ()
+    files = [path for image in images if image.info for path in image.info.files]
+    # one product may be that of all images, and its sources many
+    for product in dict.fromkeys(image.coarse for image in images if image.coarse):
+        files += source_files(product)
     return list(dict.fromkeys(files))
 
 

@@ -65,9 +65,9 @@ class CsvLogger:
 
     def _write(self, rows: Sequence[Row], step: int | None) -> None:
         if self._file is None:
-            write_text(self._path, _lines([COLUMNS, *_earlier(self._path, step)]))
+            write_text(self._path, csv_text([COLUMNS, *_earlier(self._path, step)]))
             self._file = self._path.open("a", encoding="utf-8", newline="")
-        self._file.write(_lines(rows))
+        self._file.write(csv_text(rows))
         self._file.flush()
 
 
@@ -79,10 +79,6 @@ def open_csv(folder: Path) -> Iterator[CsvLogger]:
         yield logger
     finally:
         logger.close()
-
-
-def _lines(rows: Sequence[Row]) -> str:
-    return csv_text(rows)
 
 
 def _earlier(path: Path, step: int | None) -> list[list[str]]:
