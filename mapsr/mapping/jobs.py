@@ -3,8 +3,9 @@
 import hashlib
 import json
 import logging
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,6 +24,9 @@ logger = logging.getLogger(__name__)
 
 PRODUCTS = "products"
 """Key of what a job depends on for the files of the coarse product."""
+_BACKLOG = 8
+"""Maps that wait to be put together: each keeps its work folder with an open file, so that many
+small images would reach the system's limit."""
 JOB_TAG = "MAPSR_JOB"
 """Tag of a map with the hash of all that it depends on."""
 
@@ -140,6 +144,7 @@ class _Runner:
         self._reports: dict[int, Report] = {}
         # one thread puts finished maps together while others are being scored
         self._finisher = ThreadPoolExecutor(1, "mapsr-finish")
+        self._ends: deque[Future[None]] = deque()
         self._done = 0
 
     def run(self, what: str) -> list[Report]:
@@ -229,6 +234,9 @@ class _Runner:
             one.work.close()
         elif one.waiting == 0 and one.end is None:
             one.end = self._finisher.submit(one.assemble, self._progress)
+            self._ends.append(one.end)
+            if len(self._ends) > _BACKLOG:
+                wait([self._ends.popleft()])
 
     def _counted(self) -> Iterator[None]:
         """Yield for units that were done before."""

@@ -1,5 +1,6 @@
 import contextlib
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import rasterio
 import torch
 from make_rasters import EVERY, LEGEND, engine, grid, image_file, job, noise_file, pixelwise
 
+import mapsr.mapping.jobs
 from mapsr.errors import ConfigError, RasterError
 from mapsr.geo import WindowSettings, read_tags, write_raster
 from mapsr.mapping import Output, assembly, run_jobs
@@ -245,6 +247,21 @@ def test_one_failure_leaves_the_other_jobs_alone(whole, image, tmp_path):
     assert "is working on" in str(reports[3].error)
     assert files(tmp_path / "three") == whole
     assert files(tmp_path / "one") == {}
+
+
+def test_finished_maps_piled_up_with_their_files_open(tmp_path, monkeypatch):
+    images = [noise_file(tmp_path / f"{number}.tif", 9, 11) for number in range(40)]
+    most, put = [], assembly.assemble
+
+    def slow(*parts, **given):
+        time.sleep(0.02)  # while others are scored
+        most.append(len([*tmp_path.glob("maps/.*.work/.lock")]))
+        put(*parts, **given)
+
+    monkeypatch.setattr(mapsr.mapping.jobs, "assemble", slow)
+    jobs = [job(one, tmp_path / "maps" / one.name) for one in images]
+    assert all(report.error is None for report in run_jobs(jobs, engine(), Quiet()))
+    assert max(most) <= 16
 
 
 def test_a_damaged_unit_is_scored_again(whole, image, tmp_path):
