@@ -67,13 +67,15 @@ class FittedError(MapsrError):
     """A fitted method can't be loaded or applied: absent, damaged, or of other weights or kind."""
 
 
-def near_match(name: str, choices: Iterable[str]) -> str:
+def near_match(name: object, choices: Iterable[str]) -> str:
     """Return " Did you mean 'x'?" for the choice nearest to a mistyped name, else "".
 
     Args:
-        name: what the user wrote.
+        name: what the user wrote; what is no text is near nothing.
         choices: what would have been valid.
     """
+    if not isinstance(name, str):
+        return ""
     found = get_close_matches(name, list(choices), n=1, cutoff=0.5)
     return f" Did you mean '{found[0]}'?" if found else ""
 
@@ -85,7 +87,7 @@ def require_choice(value: str, choices: Iterable[str], what: str) -> str:
         ConfigError: it is not; the message lists the choices and the nearest one.
     """
     choices = sorted(choices)
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         listed = ", ".join(choices)
         raise ConfigError(
             f"{what} is '{value}', expected one of {listed}.{near_match(value, choices)}"

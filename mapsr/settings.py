@@ -132,7 +132,7 @@ def content_of(settings: object) -> Plain:
     return {key: value for key, value in plain(settings).items() if key not in left_out}
 
 
-def chosen(group: str, values: Mapping[str, Any]) -> Any:  # noqa: ANN401 - any settings class
+def chosen(group: str, values: Mapping[str, Any] | None) -> Any:  # noqa: ANN401 - any settings class
     """Make the settings of a group from plain containers with their kind.
 
     Raises:
@@ -180,7 +180,9 @@ def assembled(cls: type[Settings], config: Mapping[str, Any]) -> Settings:
     """
     optional = optional_groups(cls)
     groups = {
-        name: None if config.get(name) is None and name in optional else chosen(name, config[name])
+        name: None
+        if config.get(name) is None and name in optional
+        else chosen(name, config.get(name))
         for name in groups_of(cls)
     }
     keys = keys_of(cls)

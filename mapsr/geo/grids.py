@@ -17,6 +17,8 @@ from mapsr.geo.windows import Window
 
 _STRAIGHT_PX = 1e-3
 """Pixels by which a rotation may move the far corner of a raster and still count as none."""
+_APART_ULP = 1000
+"""How many steps of floating-point numbers a pixel's side is at least, so that pixels lie apart."""
 MOST_SIDE_PX = 1 << 26
 """Rows or columns of an image at most: the Earth's circumference at 0.6 m."""
 MOST_PX = 1 << 46
@@ -121,7 +123,7 @@ def grid_of(dataset: rasterio.DatasetReader, path: Path) -> Grid:
 
     Raises:
         RasterError: the raster has no place: no transform, or only ground control points or
-            rational polynomials.
+            rational polynomials; or its pixels are too small for where they lie.
         RasterError: it has no CRS, or its pixels are rotated or sheared.
     """
     transform = dataset.transform
@@ -148,7 +150,16 @@ def grid_of(dataset: rasterio.DatasetReader, path: Path) -> Grid:
             "transform), expected rows along the x axis; warp it first with gdalwarp."
         )
     straight = Affine(transform.a, 0.0, transform.c, 0.0, transform.e, transform.f)
-    return Grid(dataset.crs, straight, dataset.height, dataset.width)
+    grid = Grid(dataset.crs, straight, dataset.height, dataset.width)
+    left, bottom, right, top = map(abs, grid.bounds)
+    ends = (transform.a, max(left, right)), (transform.e, max(bottom, top))
+    if not all(end < math.inf and abs(size) > _APART_ULP * math.ulp(end) for size, end in ends):
+        raise RasterError(
+            f"{shown(path)} has pixels of {transform.a:g} x {transform.e:g} units at "
+            f"({transform.c:g}, {transform.f:g}), which numbers can't tell apart there; set the "
+            "place with gdal_edit.py -a_ullr."
+        )
+    return grid
 
 
 def _without_place(dataset: rasterio.DatasetReader, path: Path) -> str:

@@ -225,6 +225,7 @@ def _read(file: Path, *, tensors: bool) -> tuple[Plain, dict[str, torch.Tensor]]
     try:
         with safe_open(file, framework="pt") as opened:
             about = json.loads((opened.metadata() or {}).get("mapsr", "null"))
+            json.dumps(about, ensure_ascii=False).encode()  # half a character could not be written
             names = opened.keys() if tensors else ()
             found = {name: opened.get_tensor(name) for name in names}
     except (SafetensorError, OSError, ValueError, RecursionError) as error:

@@ -16,6 +16,7 @@ from mapsr.methods.method import FitWork, ImageFacts, Method, State, Task
 from mapsr.methods.parts import MethodParts, Runtime
 from mapsr.methods.product_calibration import product_calibration
 from mapsr.methods.prompt_state import prior_of, probe_of, prompts_of
+from mapsr.methods.said import mapping
 from mapsr.methods.speed import cosines
 from mapsr.progress import Progress
 from mapsr.prompts import (
@@ -187,7 +188,10 @@ class MapSR(Method):
             FittedError: they are not whole, or have another length than the encoder's tokens.
         """
         self.use(prompts_of(state, len(self.class_names)))
-        self._facts = dict(state.facts.get("fit") or {})
+        try:
+            self._facts = mapping(state.facts.get("fit") or {}, "facts.fit")
+        except ValueError as error:
+            raise FittedError(f"What the file says of its fit is not whole: {error}.") from error
         self.probe = probe_of(state, len(self.class_names))
         if self.probe is not None and self.probe.weight.shape[1] != self.extractor.encoder.dim:
             raise FittedError(

@@ -406,13 +406,14 @@ def fuzz(minutes, seed, only=None, world=None):
             with tempfile.TemporaryDirectory(dir=place) as folder, contextlib.chdir(folder):
                 command, outputs = make(draw, world, Path(folder))
                 fault = fault_of(command, outputs)
+                if only is not None:
+                    tell(f"{command}\n{outcome(command)[1]}")
             counts[make.__name__] += 1
             if fault:
                 faults.append(f"{make.__name__} {seed}-{number}: {fault}")
                 tell(faults[-1])
             number += 1
             if only is not None:
-                tell(str(command))
                 break
     return counts, faults
 

@@ -15,7 +15,7 @@ from mapsr.geo import image_info
 from mapsr.progress import Quiet
 
 SMALL = bench.Sizes(
-    small=(150, 170), large=(300, 290), linear=((90, 120), (180, 120)), ray=(200, 220)
+    small=(150, 170), large=(300, 290), linear=((90, 120), (180, 120)), ray=(1000, 1100)
 )
 KEYS = ("memory_growth", "linearity", "overhead_share", "ray_speedup")
 

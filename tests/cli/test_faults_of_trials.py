@@ -162,6 +162,12 @@ def test_an_override_that_hydra_stumbles_over_is_a_sentence(capsys, words, overr
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("words", [["run", "--show"], ["map", "--show", "image=a.tif"]])
+def test_no_choice_of_a_group_is_a_sentence(capsys, words):
+    assert main([*words, "legend=[]"]) == 1
+    assert "legend is None, expected a choice of legend=" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("override", ["a b=2", "seed=range(0,2", "x={a"])
 def test_a_sweep_that_can_not_be_read_is_a_sentence(capsys, override):
     # the second became two cells, range(0 and 2

@@ -163,6 +163,13 @@ def test_rational_polynomials_are_not_a_place(tmp_path: Path):
         read_grid(bare(tmp_path / "a.tif", rpcs=rpcs))
 
 
+@pytest.mark.parametrize("size", [1e-300, 1e-9])
+def test_pixels_that_all_lie_at_one_place_were_divided_by(tmp_path: Path, size: float):
+    place = Affine(size, 0.0, 500000.0, 0.0, -1.0, 4150000.0)
+    with pytest.raises(RasterError, match="numbers can't tell apart there"):
+        read_grid(write(tmp_path / "a.tif", Grid(UTM, place, 4, 5)))
+
+
 def test_a_rotation_of_nothing_was_refused(tmp_path: Path):
     tiny = Affine(2.0, 1e-16, 500000.0, -1e-16, -1.0, 4150000.0)
     assert read_grid(write(tmp_path / "a.tif", Grid(UTM, tiny, 30, 40))) == GRID

@@ -162,6 +162,8 @@ def settings_without(group):
             lambda a: a | {"settings": a["settings"] | {"refine": {"kind": "graph", "alpha": "x"}}},
             "refine.alpha",
         ),
+        (lambda a: a | {"settings": a["settings"] | {"method": {"kind": 7}}}, "method.kind is '7'"),
+        (lambda a: a | {"crosswalk": "\udce9"}, "surrogates not allowed"),
     ],
 )
 def test_what_a_file_says_is_checked(tmp_path, fitted, change, message):
@@ -189,6 +191,13 @@ def test_prompts_that_are_not_whole_never_score(fitted, name, change):
     tensors[name] = change(tensors[name])
     with pytest.raises(FittedError, match=r"are not whole|they belong to another backbone"):
         replace(fitted, state=State(tensors)).build(CPU)
+
+
+@pytest.mark.parametrize("said", [7, [1, 2], "x", True])
+def test_what_a_file_says_of_its_fit_ended_in_a_trace(fitted, said):
+    state = State(fitted.state.tensors, {"fit": said})
+    with pytest.raises(FittedError, match=r"facts\.fit' is .*not a mapping"):
+        replace(fitted, state=state).build(CPU)
 
 
 def test_other_weights_than_those_of_the_fit_are_refused(fitted):
