@@ -1,5 +1,6 @@
 """A job on a large raster, killed at twenty moments: it ends in the file of an undisturbed one."""
 
+import json
 import random
 import signal
 import subprocess
@@ -101,8 +102,17 @@ def arguments(tmp_path_factory):
     return [f"prompts={run}", f"image={image}", "windows.unit=448", "confidence=true"]
 
 
+PASSING = ("map", "command", "started", "seconds", "resumed_units", "log", "peak_memory_mib")
+"""What a record holds of where and when its map was made."""
+
+
 def contents(folder):
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    """All files, but for the log and what a record tells of one attempt."""
+    files = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    del files["map_log.txt"]
+    record = json.loads(files["map_record.json"].replace(str(folder).encode(), b""))
+    files["map_record.json"] = {key: one for key, one in record.items() if key not in PASSING}
+    return files
 
 
 def moments():
