@@ -17,6 +17,8 @@ from mapsr.geo.windows import Window
 
 _STRAIGHT_PX = 1e-3
 """Pixels by which a rotation may move the far corner of a raster and still count as none."""
+_OVER_POLE = 0.01
+"""Share of a right angle that a raster may reach over a pole: grids of the globe do a little."""
 _APART_ULP = 1000
 """How many steps of floating-point numbers a pixel's side is at least, so that pixels lie apart."""
 MOST_SIDE_PX = 1 << 26
@@ -123,7 +125,8 @@ def grid_of(dataset: rasterio.DatasetReader, path: Path) -> Grid:
 
     Raises:
         RasterError: the raster has no place: no transform, or only ground control points or
-            rational polynomials; or its pixels are too small for where they lie.
+            rational polynomials; or its pixels are too small for where they lie, or
+            lie beyond a pole.
         RasterError: it has no CRS, or its pixels are rotated or sheared.
     """
     transform = dataset.transform
@@ -151,15 +154,28 @@ def grid_of(dataset: rasterio.DatasetReader, path: Path) -> Grid:
         )
     straight = Affine(transform.a, 0.0, transform.c, 0.0, transform.e, transform.f)
     grid = Grid(dataset.crs, straight, dataset.height, dataset.width)
+    _require_apart(grid, path)
+    return grid
+
+
+def _require_apart(grid: Grid, path: Path) -> None:
+    """Raise RasterError where pixels are too small for where they lie, or lie beyond a pole."""
     left, bottom, right, top = map(abs, grid.bounds)
-    ends = (transform.a, max(left, right)), (transform.e, max(bottom, top))
+    ends = (grid.transform.a, max(left, right)), (grid.transform.e, max(bottom, top))
     if not all(end < math.inf and abs(size) > _APART_ULP * math.ulp(end) for size, end in ends):
         raise RasterError(
-            f"{shown(path)} has pixels of {transform.a:g} x {transform.e:g} units at "
-            f"({transform.c:g}, {transform.f:g}), which numbers can't tell apart there; set the "
-            "place with gdal_edit.py -a_ullr."
+            f"{shown(path)} has pixels of {grid.transform.a:g} x {grid.transform.e:g} units at "
+            f"({grid.transform.c:g}, {grid.transform.f:g}), which numbers can't tell apart there; "
+            "set the place with gdal_edit.py -a_ullr."
         )
-    return grid
+    if grid.crs.is_geographic:
+        pole = math.pi / 2 / grid.crs.units_factor[1]
+        if max(bottom, top) - pole > max(_OVER_POLE * pole, abs(grid.transform.e)):
+            raise RasterError(
+                f"{shown(path)} reaches to latitudes of {grid.bounds[1]:g} and {grid.bounds[3]:g} "
+                f"in {crs_name(grid.crs)}, expected {-pole:g} to {pole:g}: set the reference "
+                "system that its coordinates are in, with gdal_edit.py -a_srs EPSG:CODE."
+            )
 
 
 def _without_place(dataset: rasterio.DatasetReader, path: Path) -> str:

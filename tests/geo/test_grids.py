@@ -170,6 +170,14 @@ def test_pixels_that_all_lie_at_one_place_were_divided_by(tmp_path: Path, size: 
         read_grid(write(tmp_path / "a.tif", Grid(UTM, place, 4, 5)))
 
 
+def test_metres_called_degrees_were_mapped_before_they_were_refused(tmp_path: Path):
+    degrees = CRS.from_epsg(4326)
+    with pytest.raises(RasterError, match=r"reaches to latitudes of .* expected -90 to 90"):
+        read_grid(write(tmp_path / "a.tif", Grid(degrees, GRID.transform, 30, 40)))
+    globe = Grid(degrees, Affine(1.0, 0.0, -180.5, 0.0, -1.0, 90.5), 181, 361)
+    assert read_grid(write(tmp_path / "b.tif", globe)) == globe
+
+
 def test_a_rotation_of_nothing_was_refused(tmp_path: Path):
     tiny = Affine(2.0, 1e-16, 500000.0, -1e-16, -1.0, 4150000.0)
     assert read_grid(write(tmp_path / "a.tif", Grid(UTM, tiny, 30, 40))) == GRID
