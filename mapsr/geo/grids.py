@@ -154,11 +154,11 @@ def grid_of(dataset: rasterio.DatasetReader, path: Path) -> Grid:
         )
     straight = Affine(transform.a, 0.0, transform.c, 0.0, transform.e, transform.f)
     grid = Grid(dataset.crs, straight, dataset.height, dataset.width)
-    _require_apart(grid, path)
+    _require_place(grid, path)
     return grid
 
 
-def _require_apart(grid: Grid, path: Path) -> None:
+def _require_place(grid: Grid, path: Path) -> None:
     """Raise RasterError where pixels are too small for where they lie, or lie beyond a pole."""
     left, bottom, right, top = map(abs, grid.bounds)
     ends = (grid.transform.a, max(left, right)), (grid.transform.e, max(bottom, top))

@@ -364,10 +364,12 @@ def outcome(command):
     return status, said.getvalue()
 
 
-def fault_of(command, outputs):
+def fault_of(command, outputs, *, shown=False):
     """Run a case; return what is wrong with what came of it, or None."""
     begin = time.monotonic()
     status, said = outcome(command)
+    if shown:
+        tell(f"{command}\n{said}")
     if status is None or "does not expect" in said or "Traceback" in said:
         lines = [line for line in said.splitlines() if "does not expect" in line]
         return f"trace: {(lines or [said])[-1][:300]}"
@@ -405,9 +407,7 @@ def fuzz(minutes, seed, only=None, world=None):
             make = draw.choice(CASES)
             with tempfile.TemporaryDirectory(dir=place) as folder, contextlib.chdir(folder):
                 command, outputs = make(draw, world, Path(folder))
-                fault = fault_of(command, outputs)
-                if only is not None:
-                    tell(f"{command}\n{outcome(command)[1]}")
+                fault = fault_of(command, outputs, shown=only is not None)
             counts[make.__name__] += 1
             if fault:
                 faults.append(f"{make.__name__} {seed}-{number}: {fault}")
