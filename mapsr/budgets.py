@@ -45,6 +45,8 @@ ATTENTION = Budget(1 << 20, 16 << 20)
 STRIP = Budget(4096, 1 << 40)
 """Pixels of a strip of AnyUp's and JAFAR's networks: 128 channels of it are 2 MiB. A GPU takes the
 image whole."""
+HEAD = Budget(1 << 16)
+"""Logits of a head of bfloat16 attention from which heads are taken one by one: 128 KiB."""
 DENSE_ROWS = Budget(2048)
 """Pixels whose rows of A are made dense at once."""
 

@@ -49,7 +49,7 @@ class Sizes:
     """Of the large region."""
     repeats: int = 2
     """Runs of each region at the least; the shortest counts."""
-    patches: int = 16
+    patches: int = 64
     """Patches that all runs of a region vote on at the least: one run of few is soon disturbed."""
 
 

@@ -88,7 +88,7 @@ def paper_sized(
     parts = MethodParts(
         method=MapSRSettings(), backbone=settings, upsampler=AnyUpSettings(), speed=speed
     )
-    pace = pace_of(parts, device)
+    pace = pace_of(parts, device, compiled=compile_encoder)
     encoder = paced(encoder, pace, compiles=compile_encoder)
     refine = speed.eased(refine)
     return _method(encoder, upsampler, device, watch, memory_mib, pace, refine)

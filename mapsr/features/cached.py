@@ -45,8 +45,8 @@ class CachedEncoder:
             "weights": encoder.weights and encoder.weights["sha256"],
             "versions": {name: metadata.version(name) for name in encoder.libraries},
         }
-        if encoder.precision != torch.float32:
-            self._facts["products"] = str(encoder.precision)
+        if encoder.products != "float32":
+            self._facts["products"] = encoder.products
 
     def __call__(self, image: Tensor) -> Tensor:
         """Encode images; see ``Encoder.forward``."""

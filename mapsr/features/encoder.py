@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from mapsr.errors import ConfigError
+from mapsr.features.reduced import halve, quantise, reduced
+from mapsr.processors import products
 
 
 class Encoder(nn.Module, ABC):
@@ -17,7 +19,8 @@ class Encoder(nn.Module, ABC):
         dim: length D of a token.
         bands: how many leading bands of the image the encoder needs.
         weights: name and SHA-256 of the weights, None for an encoder without weights.
-        precision: of its products; see ``mapsr.features.half``.
+        linear: type of number that its linear layers multiply; see ``reduce``.
+        precision: that its other products are of.
         libraries: packages on whose versions the last bit of a token depends.
     """
 
@@ -25,6 +28,7 @@ class Encoder(nn.Module, ABC):
     dim: int
     bands: int
     weights: dict[str, str] | None = None
+    linear: torch.dtype = torch.float32
     precision: torch.dtype = torch.float32
     libraries: tuple[str, ...] = ("torch", "timm")
 
@@ -53,10 +57,32 @@ class Encoder(nn.Module, ABC):
                 f"Image sides {height} x {width} px are not multiples of the encoder's stride of "
                 f"{self.stride} px: pad the image first."
             )
-        if self.precision == torch.float32:
+        if self.products == "float32":
             return self.encode(image)
-        with torch.autocast(image.device.type, self.precision):
+        with reduced(self, image.device, self.linear, self.precision):
             return self.encode(image).float()
+
+    def reduce(self, linear: torch.dtype, others: torch.dtype) -> "Encoder":
+        """Let products be of smaller numbers, in place, and return the encoder.
+
+        Weights are rounded once; sums of products are exact or float32, and what is added from
+        block to block stays float32, as do norms and tokens.
+
+        Args:
+            linear: of linear layers: float32, bfloat16, or int8 (on a CPU).
+            others: of all other products: float32 or bfloat16.
+        """
+        if linear == torch.int8:
+            quantise(self)
+        if others == torch.bfloat16:
+            halve(self)
+        self.linear, self.precision = linear, others
+        return self
+
+    @property
+    def products(self) -> str:
+        """What its products are of: "float32", "bfloat16", "int8, bfloat16" or "int8, float32"."""
+        return products(self.linear, self.precision)
 
     @abstractmethod
     def encode(self, image: Tensor) -> Tensor:

@@ -11,7 +11,6 @@ from mapsr.data import Chip
 from mapsr.errors import ConfigError
 from mapsr.features import Encoder
 from mapsr.features.cached import CachedEncoder
-from mapsr.features.half import halve
 from mapsr.methods.parts import MethodParts, Runtime
 from mapsr.methods.speed import EXACT, Pace, pace_of
 from mapsr.progress import Watch, unwatched
@@ -108,7 +107,7 @@ def build_extractor(parts: MethodParts, runtime: Runtime) -> FeatureExtractor:
     backbone, upsampler = parts.backbone, parts.upsampler
     assert backbone is not None and upsampler is not None, "groups that a method uses are there"
     encoder = backbone.build(runtime.weights_folder)
-    pace = pace_of(parts, runtime.device)
+    pace = pace_of(parts, runtime.device, compiled=runtime.compiled)
     if pace.note:
         logger.warning("speed=fast: %s", pace.note)
     cache = runtime.cache.open()
@@ -133,8 +132,7 @@ def paced(encoder: Encoder, pace: Pace, *, compiles: bool) -> Encoder:
         pace: which numbers it multiplies.
         compiles: let torch compile it.
     """
-    if pace.encoder == torch.bfloat16:
-        halve(encoder)
+    encoder.reduce(pace.linear, pace.encoder)
     if compiles:
         encoder.encode = compiled(encoder.encode)  # type: ignore[assignment,method-assign]
     return encoder

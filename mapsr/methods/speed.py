@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from mapsr.errors import require_choice, require_range
-from mapsr.features.half import multiplies_bfloat16
+from mapsr.processors import multiplies_bfloat16, multiplies_int8, products
 from mapsr.prompts import ClassPrompts
 from mapsr.refine import RefineSettings
 from mapsr.settings import Plain, choice
@@ -17,7 +17,7 @@ from mapsr.upsample import EnlargedOperator, PixelFeatures, carried
 if TYPE_CHECKING:
     from mapsr.methods.parts import MethodParts
 
-_PRECISIONS = ("float32", "bfloat16")
+_PRECISIONS = ("float32", "bfloat16", "int8")
 
 
 class SpeedSettings(Protocol):
@@ -56,10 +56,11 @@ class ExactSettings:
 class FastSettings:
     """Less work for nearly the same map; docs/speed.md says how near."""
 
-    precision: str = "bfloat16"
-    """Numbers that the encoder and AnyUp multiply: "bfloat16" where the processor has instructions
-    for them (AVX512-BF16, AMX; a GPU since Ampere), else float32, as with "float32". What has no
-    network stays as it is."""
+    precision: str = "int8"
+    """Numbers that networks multiply. "int8": the encoder's linear layers int8, all else of the
+    encoder, AnyUp and the similarity of superpixels bfloat16, each where the processor has
+    instructions for them (AVX512-VNNI, AVX512-BF16, AMX; on a GPU all are bfloat16), else the next
+    larger; "bfloat16": no int8; "float32": neither. What has no network stays as it is."""
     guide: int = 2
     """The upsampler's network sees the image reduced by this factor along each side, 1 to 4;
     superpixels, or colours where there are none, carry its scores to full resolution. 1 keeps
@@ -76,10 +77,11 @@ class FastSettings:
         require_range(self.tolerance, "speed.tolerance", open_low=True, high=0.1)
 
     def eased(self, refine: RefineSettings) -> RefineSettings:
-        """With fewer neighbours, and a coarser end of the solver."""
+        """With fewer neighbours, smaller numbers, and a coarser end of the solver."""
         return replace(
             refine,
             neighbours=min(refine.neighbours, self.neighbours),
+            precision="float32" if self.precision == "float32" else "bfloat16",
             tolerance=max(refine.tolerance, self.tolerance),
         )
 
@@ -89,12 +91,14 @@ class Pace:
     """How features are made on a device.
 
     Attributes:
-        encoder: type of number that the encoder multiplies.
+        linear: type of number that the encoder's linear layers multiply.
+        encoder: that the rest of the encoder multiplies.
         upsampler: that the upsampler's network multiplies.
         guide: pixels of the image along an axis for one that the upsampler sees.
         note: why that is less than what was asked for; "" where it is not.
     """
 
+    linear: torch.dtype = torch.float32
     encoder: torch.dtype = torch.float32
     upsampler: torch.dtype = torch.float32
     guide: int = 1
@@ -102,38 +106,50 @@ class Pace:
 
     def facts(self) -> Plain:
         """For a record, ready for JSON."""
-        names = ("encoder", "upsampler")
-        found: Plain = {name: str(getattr(self, name)).removeprefix("torch.") for name in names}
-        return found | {"guide": self.guide} | ({"note": self.note} if self.note else {})
+        found: Plain = {
+            "encoder": products(self.linear, self.encoder),
+            "upsampler": products(self.upsampler),
+            "guide": self.guide,
+        }
+        return found | ({"note": self.note} if self.note else {})
 
 
 EXACT = Pace()
 
 
-def pace_of(parts: "MethodParts", device: torch.device) -> Pace:
+def pace_of(parts: "MethodParts", device: torch.device, *, compiled: bool = False) -> Pace:
     """What the settings come to on a device.
 
     Args:
         parts: of a method.
         device: that the encoder computes on.
+        compiled: whether torch compiles the encoder: its linear layers are left to it then.
     """
     speed = parts.speed
     if speed is None:
         return EXACT
-    half, note = [], ""
-    for part in (parts.backbone, parts.upsampler):
-        half.append(speed.precision == "bfloat16" and getattr(part, "halves", False))
-    if any(half) and not multiplies_bfloat16(device):
-        half = [False, False]
-        note = (
-            "this processor is not known to have instructions for bfloat16, so encoder and "
-            "upsampler compute in float32"
-        )
-    encoder, upsampler = (torch.bfloat16 if one else torch.float32 for one in half)
+    halves = [getattr(part, "halves", False) for part in (parts.backbone, parts.upsampler)]
+    wanted = {
+        torch.int8: speed.precision == "int8" and halves[0] and device.type == "cpu",
+        torch.bfloat16: speed.precision != "float32" and any(halves),
+    }
+    able = {torch.int8: multiplies_int8(device), torch.bfloat16: multiplies_bfloat16(device)}
+    used = {kind: wanted[kind] and able[kind] for kind in wanted}
+    encoder, upsampler = (
+        torch.bfloat16 if used[torch.bfloat16] and half else torch.float32 for half in halves
+    )
+    linear = torch.int8 if used[torch.int8] and not compiled else encoder
+    missing = [products(kind) for kind in wanted if wanted[kind] and not used[kind]]
+    note = (
+        f"this processor is not known to have instructions for {' or '.join(missing)}, so "
+        f"{'bfloat16' if used[torch.bfloat16] else 'float32'} is used instead"
+        if missing
+        else ""
+    )
     # without a refinement nobody carries what was seen coarsely to the pixels
     carries = "refine" in parts.method.uses and getattr(parts.upsampler, "coarsens", False)
     guide = speed.guide if carries else 1
-    return Pace(encoder, upsampler, guide, note)
+    return Pace(linear, encoder, upsampler, guide, note)
 
 
 def cosines(

@@ -105,10 +105,11 @@ def _nearest(unit: Tensor, centre: Tensor, count: Tensor, settings: "RefineSetti
     number = torch.arange(most, device=unit.device)
     absent = number >= count
     graph = unit.new_zeros(most, most)
+    vectors = unit.to(settings.products_on(unit.device))
     step = max(1, budgets.PAIRS.on(unit) // most)
     for start in range(0, most, step):
         part = slice(start, start + step)
-        rank = unit[part] @ unit.T
+        rank = (vectors[part] @ vectors.T).to(unit.dtype)
         if settings.joint:
             kernel.weigh_(rank, squares(centre[part, None], centre))
         rank.masked_fill_(absent, -math.inf)

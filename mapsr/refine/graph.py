@@ -52,6 +52,7 @@ def neighbour_graph(
     *,
     joint: bool,
     exact_up_to: int,
+    products: torch.dtype = torch.float32,
 ) -> "sparse.csr_array":
     """Weights of each node's nearest neighbours; the node itself counts as one and is left out.
 
@@ -62,6 +63,7 @@ def neighbour_graph(
         neighbours: k, clamped to N.
         joint: nearest by weight (feature and place); else by features alone.
         exact_up_to: above so many nodes, candidates come from an approximate index.
+        products: type of the numbers whose products compare all pairs.
 
     Returns:
         (N, N) float64, row i holding node i's choice; not symmetric.
@@ -70,8 +72,10 @@ def neighbour_graph(
 
     count = len(features)
     k = min(neighbours, count)
-    find = _exact if count <= exact_up_to else _approximate
-    chosen, values = find(features, places, kernel, k, joint)
+    if count <= exact_up_to:
+        chosen, values = _exact(features, places, kernel, k, joint=joint, products=products)
+    else:
+        chosen, values = _approximate(features, places, kernel, k, joint)
     rows = np.repeat(np.arange(count), k)
     columns = chosen.cpu().numpy().ravel()
     other = rows != columns
@@ -103,15 +107,16 @@ def normalised(weights: "sparse.csr_array") -> "sparse.csr_array":
 
 
 def _exact(
-    features: Tensor, places: Tensor, kernel: Kernel, k: int, joint: bool
+    features: Tensor, places: Tensor, kernel: Kernel, k: int, *, joint: bool, products: torch.dtype
 ) -> tuple[Tensor, Tensor]:
     """Neighbours (N, k) and weights (N, k), by comparing all pairs of nodes."""
     count = len(features)
     chosen = torch.empty(count, k, dtype=torch.int64, device=features.device)
     values = features.new_empty(count, k)
+    vectors = features.to(products)
 
     def compare(rows: slice, columns: slice) -> Tensor:
-        rank = features[rows] @ features[columns].T
+        rank = (vectors[rows] @ vectors[columns].T).to(features.dtype)
         if joint:
             step = budgets.WEIGHED_ROWS.on(rank)
             for some, x in zip(rank.split(step), places[rows].split(step), strict=True):

@@ -39,10 +39,14 @@ def weights(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(params=[True, False], ids=["bfloat16", "no bfloat16"])
+@pytest.fixture(
+    params=[("int8", "bfloat16"), ("bfloat16",), ("int8",), ()],
+    ids=["both", "bfloat16", "int8", "neither"],
+)
 def able(request, monkeypatch):
-    """A processor with or without instructions for bfloat16."""
-    found = {"avx2": True, "avx512_bf16": request.param}
+    """What a processor has instructions for."""
+    names = {"int8": "avx512_vnni", "bfloat16": "avx512_bf16"}
+    found = {name: kind in request.param for kind, name in names.items()} | {"avx2": True}
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
     return request.param
 
@@ -98,30 +102,58 @@ def test_exact_is_what_it_was_before_there_was_a_choice(weights):
     assert exact.facts()["speed"] == {"encoder": "float32", "upsampler": "float32", "guide": 1}
 
 
-def test_bfloat16_where_the_processor_has_it_else_float32_with_a_note(weights, able, caplog):
-    only = {"kind": "fast", "guide": 1, "neighbours": 1000, "tolerance": 1e-6}
+FACTS = {
+    ("int8", "int8", "bfloat16"): ("int8, bfloat16", "bfloat16", None),
+    ("int8", "bfloat16"): ("bfloat16", "bfloat16", "int8, so bfloat16 is used instead"),
+    ("int8", "int8"): ("int8, float32", "float32", "bfloat16, so float32 is used instead"),
+    ("int8",): ("float32", "float32", "int8 or bfloat16, so float32 is used instead"),
+    ("bfloat16", "int8", "bfloat16"): ("bfloat16", "bfloat16", None),
+    ("bfloat16", "bfloat16"): ("bfloat16", "bfloat16", None),
+    ("bfloat16", "int8"): ("float32", "float32", "bfloat16, so float32 is used instead"),
+    ("bfloat16",): ("float32", "float32", "bfloat16, so float32 is used instead"),
+}
+"""What was asked for and what the processor has; what the encoder and AnyUp multiply, and why."""
+
+
+@pytest.mark.parametrize("asked", ["int8", "bfloat16"])
+def test_small_numbers_where_the_processor_has_them_else_larger_ones_with_a_note(
+    weights, able, asked, caplog
+):
+    only = {"guide": 1, "neighbours": 1000, "tolerance": 1e-6, "precision": asked}
     with caplog.at_level(logging.WARNING, "mapsr"):
-        method = built(weights, only)
+        method = built(weights, {"kind": "fast"} | only)
     facts, exact = method.facts()["speed"], score(built(weights))
-    if able:
-        assert (
-            facts == {"encoder": "bfloat16", "upsampler": "bfloat16", "guide": 1}
-            and not caplog.records
-        )
+    encoder, upsampler, why = FACTS[asked, *able]
+    said = [record.getMessage() for record in caplog.records]
+    note = f"this processor is not known to have instructions for {why}"
+    assert said == ([f"speed=fast: {note}"] if why else [])
+    assert facts == {"encoder": encoder, "upsampler": upsampler, "guide": 1} | (
+        {"note": note} if why else {}
+    )
+    assert method.extractor.encoder.products == encoder
+    if encoder == "float32":
+        assert torch.equal(score(method), exact)
+    else:
         assert not torch.equal(score(method), exact)
-        torch.testing.assert_close(score(method), exact, rtol=0, atol=0.02)
-        return
-    (said,) = (record.getMessage() for record in caplog.records)
-    assert said == f"speed=fast: {facts['note']}"
-    assert "not known to have instructions for bfloat16" in said and "float32" in said
-    assert facts["encoder"] == "float32"
-    assert torch.equal(score(method), exact)
+        torch.testing.assert_close(score(method), exact, rtol=0, atol=0.03)
+
+
+def test_int8_is_left_to_torch_where_it_compiles_the_encoder(weights, able):
+    pace = pace_of(parts(weights, {"kind": "fast"}), CPU, compiled=True)
+    assert pace.linear == pace.encoder
+    assert pace.linear == (torch.bfloat16 if "bfloat16" in able else torch.float32)
+
+
+def test_a_gpu_is_not_asked_for_int8(weights, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+    pace = pace_of(parts(weights, {"kind": "fast"}), torch.device("cuda"))
+    assert pace == Pace(torch.bfloat16, torch.bfloat16, torch.bfloat16, 2)
 
 
 def test_float32_can_be_asked_for_and_needs_no_note(weights, able, caplog):
     method = built(weights, {"kind": "fast", "precision": "float32", "guide": 1})
     assert method.facts()["speed"] == {"encoder": "float32", "upsampler": "float32", "guide": 1}
-    assert method.extractor.encoder.precision == torch.float32 and not caplog.records
+    assert method.extractor.encoder.products == "float32" and not caplog.records
 
 
 @pytest.mark.parametrize("nodes", ["superpixels", "none"])
@@ -157,6 +189,8 @@ def test_the_graph_has_fewer_neighbours_and_a_coarser_end():
     fast = FastSettings(neighbours=20, tolerance=1e-3)
     eased = fast.eased(RefineSettings(neighbours=100, alpha=0.7))
     assert (eased.neighbours, eased.tolerance, eased.alpha) == (20, 1e-3, 0.7)
+    assert eased.precision == "bfloat16"
+    assert FastSettings(precision="float32").eased(RefineSettings()).precision == "float32"
     eased = fast.eased(RefineSettings(neighbours=10, tolerance=0.01))
     assert (eased.neighbours, eased.tolerance) == (10, 0.01)
 
@@ -180,7 +214,7 @@ def test_speed_is_refused_where_it_would_do_nothing():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"precision": "int8"}, r"speed\.precision"),
+        ({"precision": "int4"}, r"speed\.precision"),
         ({"guide": 5}, r"speed\.guide"),
         ({"neighbours": 0}, r"speed\.neighbours"),
         ({"tolerance": 0.0}, r"speed\.tolerance"),

@@ -47,6 +47,7 @@ def chip():
         {"heat": "minmax", "solver": "conjugate_gradients", "most_steps": 3},
         {"most_steps": 2},
         {"alpha": 0.0},
+        {"precision": "bfloat16"},
     ],
 )
 @pytest.mark.parametrize("pairs", [1 << 21, 500])
@@ -96,9 +97,10 @@ def test_too_many_nodes_for_exact_neighbours_take_the_index(chip, monkeypatch):
     few, asked = replace(PAPER, exact_up_to=20), []
     monkeypatch.setattr(refine_module, "propagated_batch", None)  # would fail
 
-    def index(*arguments):
-        asked.append(len(arguments[0]))
-        return graph._exact(*arguments)  # the index itself is tested beside the graph
+    def index(features, places, kernel, k, joint):
+        asked.append(len(features))
+        # the index itself is tested beside the graph
+        return graph._exact(features, places, kernel, k, joint=joint, products=torch.float32)
 
     monkeypatch.setattr(graph, "_approximate", index)
     ours = refine(features, scores, image, valid, few)

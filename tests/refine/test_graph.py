@@ -66,6 +66,22 @@ def test_neighbours_and_weights_are_those_of_the_slow_way(
     np.testing.assert_allclose(ours.toarray(), expected, rtol=1e-5, atol=1e-6)
 
 
+def test_bfloat16_compares_nodes_as_their_rounded_features_do():
+    features, places = nodes(7, 60, 16)
+    kernel = Kernel(gamma=2, sigma=1)
+    ours = neighbour_graph(
+        features, places, kernel, 60, joint=True, exact_up_to=100, products=torch.bfloat16
+    ).toarray()
+    rounded = features.to(torch.bfloat16).double()
+    similarity = (rounded @ rounded.T).clamp_min(0).fill_diagonal_(0).numpy()
+    distance = torch.cdist(places.double(), places.double()).numpy()
+    # the sum of the products is rounded once, to eight bits
+    np.testing.assert_allclose(ours, similarity**2 * np.exp(-(distance**2)), rtol=2**-7, atol=1e-6)
+    exact = graph(features, places, kernel, 60, joint=True).toarray()
+    assert not np.array_equal(ours, exact)
+    np.testing.assert_allclose(ours, exact, atol=0.02)
+
+
 def test_features_and_places_are_left_as_they_were():
     features, places = nodes(5, 19, 4)
     before = features.clone(), places.clone()

@@ -214,3 +214,12 @@ def test_a_chip_of_one_superpixel_gets_its_mean():
     )
     # a node without neighbours has (1 - alpha) of its score
     np.testing.assert_allclose(ours[0, :, 1, 1], scores.mean((2, 3))[0] / 2, rtol=1e-5)
+
+
+@pytest.mark.parametrize("instructions", [True, False])
+def test_nodes_are_compared_by_bfloat16_where_the_processor_has_it(monkeypatch, instructions):
+    found = {"avx512_bf16": instructions}
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
+    settings, cpu = RefineSettings(precision="bfloat16"), torch.device("cpu")
+    assert settings.products_on(cpu) == (torch.bfloat16 if instructions else torch.float32)
+    assert RefineSettings().products_on(cpu) == torch.float32
