@@ -10,12 +10,14 @@ import pytest
 import rasterio
 import stand_ins  # noqa: F401 - one thread
 import torch
+from affine import Affine
 
 import mapsr
 from mapsr.api.rasters import as_raster
 from mapsr.errors import MapsrError, RasterError
-from mapsr.geo import write_raster
 
+# rioxarray multiplies transforms as older versions of affine did
+OLD_PRODUCT = pytest.mark.filterwarnings("ignore:Use `@` matmul:PendingDeprecationWarning")
 QUICK = ("method=mapsr", "prompts.pixels=1000", "prompts.epochs=2", "upsampler=bilinear")
 QUICK += ("refine=none", "windows.chip=48", "windows.overlap=8", "windows.unit=48")
 
@@ -108,10 +110,10 @@ def test_xarray_objects_say_their_place(tmp_path):
         "x": Coordinates([500001.0, 500003.0, 500005.0, 500007.0]),
         "spatial_ref": Coordinates(0, {"crs_wkt": "EPSG:26917"}),
     }
-    found, grid = as_raster(image)
-    assert (found == values).all()
-    assert grid.bounds == (500000.0, 4000014.0, 500008.0, 4000020.0)
-    write_raster(tmp_path / "a.tif", found, grid)
+    found = as_raster(image)
+    assert (found.values == values).all() and found.nodata is None
+    assert found.grid.bounds == (500000.0, 4000014.0, 500008.0, 4000020.0)
+    found.write(tmp_path / "a.tif")
     image.coords["x"] = Coordinates([0.0, 1.0, 3.0, 4.0])
     with pytest.raises(RasterError, match="evenly"):
         as_raster(image)
@@ -120,12 +122,50 @@ def test_xarray_objects_say_their_place(tmp_path):
 def test_real_xarray_objects_are_taken():
     xarray = pytest.importorskip("xarray")
     image = xarray.DataArray(
-        np.zeros((1, 2, 3), np.uint8),
+        np.arange(6, dtype=np.uint8).reshape(1, 2, 3),
         dims=("band", "y", "x"),
         coords={"y": [9.5, 8.5], "x": [0.5, 1.5, 2.5]},
         attrs={"crs": "EPSG:26917"},
     )
-    assert as_raster(image)[1].bounds == (0.0, 8.0, 3.0, 10.0)
+    found = as_raster(image)
+    assert found.grid.bounds == (0.0, 8.0, 3.0, 10.0)
+    turned = as_raster(image.transpose("y", "x", "band"))
+    assert turned.grid == found.grid and (turned.values == found.values).all()
+
+
+def written(path, transform, nodata=None):
+    """A raster of uint8, two bands of 4 x 5 px."""
+    values = np.arange(1, 41, dtype=np.uint8).reshape(2, 4, 5)
+    values[:, 1, 2] = 0
+    options = {"driver": "GTiff", "height": 4, "width": 5, "count": 2, "dtype": "uint8"}
+    with rasterio.open(
+        path, "w", crs="EPSG:26917", transform=transform, nodata=nodata, **options
+    ) as dataset:
+        dataset.write(values)
+    return values
+
+
+@OLD_PRODUCT
+def test_what_rioxarray_reads_has_place_values_and_nodata_of_the_file(tmp_path):
+    rioxarray = pytest.importorskip("rioxarray")
+    place = Affine(2, 0, 500000, 0, -3, 4000000)
+    values = written(tmp_path / "a.tif", place, nodata=0)
+    found = as_raster(rioxarray.open_rasterio(tmp_path / "a.tif"))
+    assert (found.values == values).all() and found.nodata == 0
+    assert found.grid.transform == place and found.grid.crs.to_epsg() == 26917
+    masked = as_raster(rioxarray.open_rasterio(tmp_path / "a.tif", masked=True))
+    assert np.isnan(masked.values[:, 1, 2]).all() and masked.grid == found.grid
+    plain = rioxarray.open_rasterio(tmp_path / "a.tif", parse_coordinates=False)
+    assert as_raster(plain).grid == found.grid
+
+
+@OLD_PRODUCT
+def test_a_rotated_xarray_object_is_refused_not_laid_straight(tmp_path):
+    rioxarray = pytest.importorskip("rioxarray")
+    written(tmp_path / "a.tif", Affine(2, 0.5, 500000, 0.5, -2, 4000000))
+    turned = rioxarray.open_rasterio(tmp_path / "a.tif", parse_coordinates=False)
+    with pytest.raises(RasterError, match="rotated"):
+        as_raster(turned)
 
 
 def test_a_run_is_done_once(tmp_path):

@@ -10,7 +10,7 @@ from typing import Any
 from mapsr.api.rasters import ImageLike, as_path, as_raster
 from mapsr.cli.compose import compose_map
 from mapsr.errors import RasterError
-from mapsr.geo import read_values, write_raster
+from mapsr.geo import read_values
 from mapsr.methods.fitted import SUFFIX, FittedMethod, find_fitted, load_fitted
 from mapsr.progress import Progress, Quiet
 from mapsr.region import find_images, map_region
@@ -94,13 +94,13 @@ class Fitted:
         Raises:
             MapsrError: the array does not fit the method.
         """
-        values, grid = as_raster(image)
+        raster = as_raster(image)
         with TemporaryDirectory(prefix="mapsr-") as folder:
             path, out = Path(folder) / "image.tif", Path(folder) / "map.tif"
-            write_raster(path, values, grid)
+            raster.write(path)
             words = [f"fitted={self.path}", f"image={path}", f"out={out}", "scores=true"]
             _mapped([*words, *overrides, *words_of(keys)], Quiet())
-            scores = read_values(out.with_name("map_scores.tif"), grid.window)
+            scores = read_values(out.with_name("map_scores.tif"), raster.grid.window)
         torch = sys.modules.get("torch")
         tensor = torch is not None and isinstance(image, torch.Tensor)
         return torch.from_numpy(scores) if torch is not None and tensor else scores
