@@ -67,6 +67,8 @@ class FastSettings:
     objects of one or two pixels. Methods without refine= see the whole image."""
     neighbours: int = 30
     """Most neighbours of a node in the graph; refine.neighbours where that is less."""
+    rounds: int = 5
+    """Most rounds of SLIC; refine.rounds where that is less."""
     tolerance: float = 1e-3
     """Relative error at which the graph's solver may stop; refine.tolerance where that is more."""
 
@@ -74,14 +76,16 @@ class FastSettings:
         require_choice(self.precision, _PRECISIONS, "speed.precision")
         require_range(self.guide, "speed.guide", low=1, high=4)
         require_range(self.neighbours, "speed.neighbours", low=1)
+        require_range(self.rounds, "speed.rounds", low=1)
         require_range(self.tolerance, "speed.tolerance", open_low=True, high=0.1)
 
     def eased(self, refine: RefineSettings) -> RefineSettings:
-        """With fewer neighbours, smaller numbers, and a coarser end of the solver."""
+        """With fewer neighbours and rounds, smaller numbers, and a coarser end of the solver."""
         return replace(
             refine,
             neighbours=min(refine.neighbours, self.neighbours),
             precision="float32" if self.precision == "float32" else "bfloat16",
+            rounds=min(refine.rounds, self.rounds),
             tolerance=max(refine.tolerance, self.tolerance),
         )
 

@@ -14,7 +14,7 @@ from mapsr.refine.batched import propagated_batch
 from mapsr.refine.graph import Kernel, neighbour_graph, normalised, symmetric
 from mapsr.refine.propagation import SOLVERS
 from mapsr.refine.slic import batched_superpixels
-from mapsr.refine.superpixels import superpixels
+from mapsr.refine.superpixels import ROUNDS, superpixels
 from mapsr.settings import choice
 
 if TYPE_CHECKING:
@@ -58,6 +58,9 @@ class RefineSettings:
     """Whose SLIC cuts them: "skimage", scikit-image's, chip by chip on the CPU; "torch", all chips
     of a batch where they are, with the graph and its solution there too; "auto": torch on a GPU,
     else skimage. Maps differ about as much as those of two seeds do."""
+    rounds: int = ROUNDS
+    """SLIC's rounds of assignment and update. Superpixels hardly change after a few; 5 take half of
+    the time."""
     stretched: bool = False
     """Stretch each chip's values to [0, 1] before colours are compared, as the released code does:
     the same edge then counts more in a dull chip. false cuts all chips of a raster alike."""
@@ -113,7 +116,7 @@ class RefineSettings:
         require_choice(self.solver, SOLVERS, "refine.solver")
         require_range(self.alpha, "refine.alpha", high=1 - 1e-6)
         require_range(self.tolerance, "refine.tolerance", open_low=True, high=0.1)
-        for name in ("segments", "window", "neighbours"):
+        for name in ("segments", "rounds", "window", "neighbours"):
             require_range(getattr(self, name), f"refine.{name}", low=1)
         for name in ("gamma", "sigma", "power"):
             require_range(getattr(self, name), f"refine.{name}")
@@ -199,7 +202,12 @@ class _Cut:
 
 def _cut(image: Tensor, valid: Tensor, settings: RefineSettings) -> _Cut:
     labels, counts = batched_superpixels(
-        image, valid, settings.segments, settings.compactness, stretched=settings.stretched
+        image,
+        valid,
+        settings.segments,
+        settings.compactness,
+        stretched=settings.stretched,
+        rounds=settings.rounds,
     )
     return _Cut(labels, counts, int(counts.max()))
 
@@ -208,7 +216,12 @@ def _nodes(image: Tensor, valid: Tensor, settings: RefineSettings) -> Iterator[t
     """Yield labels (H, W) int64, negative outside, and their count, graph by graph."""
     if settings.nodes == "superpixels":
         yield superpixels(
-            image, valid, settings.segments, settings.compactness, stretched=settings.stretched
+            image,
+            valid,
+            settings.segments,
+            settings.compactness,
+            stretched=settings.stretched,
+            rounds=settings.rounds,
         )
         return
     height, width = valid.shape

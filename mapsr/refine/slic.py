@@ -18,11 +18,9 @@ from torch import Tensor
 
 from mapsr.refine.colours import lab_of
 from mapsr.refine.regions import joined_regions
-from mapsr.refine.superpixels import wanted_segments
+from mapsr.refine.superpixels import ROUNDS, wanted_segments
 from mapsr.sums import whole_sums
 
-# Rounds of assignment and update; the paper finds ten enough for most images.
-_ROUNDS = 10
 # Cells to each side whose centres a pixel looks at.
 _REACH = 2
 # Colours are rounded to 2^-20 of a unit for their means, so that the order of a sum can't matter.
@@ -81,7 +79,13 @@ class _Lattice:
 
 @torch.no_grad()
 def batched_superpixels(
-    image: Tensor, valid: Tensor, segments: int, compactness: float, *, stretched: bool = False
+    image: Tensor,
+    valid: Tensor,
+    segments: int,
+    compactness: float,
+    *,
+    stretched: bool = False,
+    rounds: int = ROUNDS,
 ) -> tuple[Tensor, Tensor]:
     """Cut a batch of images into superpixels, each connected; see ``superpixels``.
 
@@ -91,6 +95,7 @@ def batched_superpixels(
         segments: how many superpixels an image of 448 x 448 px gets; other sizes in proportion.
         compactness: weight of distance against colour (in CIELAB units).
         stretched: stretch each image's values to [0, 1] first.
+        rounds: of assignment and update.
 
     Returns:
         labels (B, H, W) int64, 0 .. count - 1, -1 outside the valid area; counts (B,) int64. Both
@@ -102,7 +107,7 @@ def batched_superpixels(
     planes = _colours(image[:, :3].float(), valid, stretched=stretched) / compactness
     wanted = wanted_segments(height, width, segments)
     lattice = _Lattice.of((height, width), wanted)
-    nearest = _clustered(planes, lattice)
+    nearest = _clustered(planes, lattice, rounds)
     whole = (planes * _FINE).round().long()
     least = int(_LEAST * height * width / wanted)
     regions = joined_regions(nearest, whole, least)
@@ -123,7 +128,7 @@ def _colours(rgb: Tensor, valid: Tensor, *, stretched: bool) -> Tensor:
     return torch.where(inside, lab, mean.to(lab.dtype))
 
 
-def _clustered(planes: Tensor, lattice: _Lattice) -> Tensor:
+def _clustered(planes: Tensor, lattice: _Lattice, rounds: int) -> Tensor:
     """The number of the nearest centre of each pixel, (B, H, W) int64."""
     height, width = lattice.size
     rows, columns = lattice.cells
@@ -133,7 +138,7 @@ def _clustered(planes: Tensor, lattice: _Lattice) -> Tensor:
     centres = lattice.centres(planes)
     whole = _whole_values(planes)
     nearest = _assigned(padded, centres, lattice)
-    for _ in range(_ROUNDS - 1):
+    for _ in range(rounds - 1):
         centres = _means(whole, nearest, centres)
         nearest = _assigned(padded, centres, lattice)
     return nearest

@@ -7,10 +7,18 @@ from torch import Tensor
 
 # The chip that the paper's number of segments is meant for.
 PAPER_CHIP_PX = 448
+# Rounds of assignment and update; the paper of SLIC finds ten enough for most images.
+ROUNDS = 10
 
 
 def superpixels(
-    image: Tensor, valid: Tensor, segments: int, compactness: float, *, stretched: bool = False
+    image: Tensor,
+    valid: Tensor,
+    segments: int,
+    compactness: float,
+    *,
+    stretched: bool = False,
+    rounds: int = ROUNDS,
 ) -> tuple[Tensor, int]:
     """Cut an image into superpixels.
 
@@ -26,6 +34,7 @@ def superpixels(
             ten: 1 follows colours, 100 makes squares.
         stretched: stretch the chip's values to [0, 1] first, by the least and the largest of all
             three bands, as scikit-image does with the authors' call.
+        rounds: of assignment and update.
 
     Returns:
         labels (H, W) int64, 0 .. count - 1, -1 outside the valid area; count.
@@ -52,6 +61,7 @@ def superpixels(
         lab,
         n_segments=wanted,
         compactness=compactness / spread,
+        max_num_iter=rounds,
         convert2lab=False,
         start_label=0,
         channel_axis=-1,

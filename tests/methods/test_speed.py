@@ -189,7 +189,8 @@ def test_the_graph_has_fewer_neighbours_and_a_coarser_end():
     fast = FastSettings(neighbours=20, tolerance=1e-3)
     eased = fast.eased(RefineSettings(neighbours=100, alpha=0.7))
     assert (eased.neighbours, eased.tolerance, eased.alpha) == (20, 1e-3, 0.7)
-    assert eased.precision == "bfloat16"
+    assert eased.precision == "bfloat16" and eased.rounds == 5
+    assert fast.eased(RefineSettings(rounds=3)).rounds == 3
     assert FastSettings(precision="float32").eased(RefineSettings()).precision == "float32"
     eased = fast.eased(RefineSettings(neighbours=10, tolerance=0.01))
     assert (eased.neighbours, eased.tolerance) == (10, 0.01)
@@ -217,6 +218,7 @@ def test_speed_is_refused_where_it_would_do_nothing():
         ({"precision": "int4"}, r"speed\.precision"),
         ({"guide": 5}, r"speed\.guide"),
         ({"neighbours": 0}, r"speed\.neighbours"),
+        ({"rounds": 0}, r"speed\.rounds"),
         ({"tolerance": 0.0}, r"speed\.tolerance"),
     ],
 )

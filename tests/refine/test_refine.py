@@ -223,3 +223,19 @@ def test_nodes_are_compared_by_bfloat16_where_the_processor_has_it(monkeypatch, 
     settings, cpu = RefineSettings(precision="bfloat16"), torch.device("cpu")
     assert settings.products_on(cpu) == (torch.bfloat16 if instructions else torch.float32)
     assert RefineSettings().products_on(cpu) == torch.float32
+
+
+@pytest.mark.parametrize("of", ["skimage", "torch"])
+def test_rounds_of_slic_are_those_of_the_settings(of):
+    image = F.interpolate(uniform(91, 1, 3, 9, 12), (61, 84), mode="bilinear")
+    features, scores = random_features(92, (61, 84), (6, 8), 4), uniform(93, 1, 2, 61, 84)
+    valid = torch.ones(1, 61, 84, dtype=torch.bool)
+    found = [
+        refine(features, scores, image, valid, RefineSettings(superpixels=of, rounds=rounds))
+        for rounds in (1, 10)
+    ]
+    assert not torch.equal(*found)
+    ten = refine(features, scores, image, valid, RefineSettings(superpixels=of))
+    assert torch.equal(ten, found[1])
+    with pytest.raises(ConfigError, match=r"refine\.rounds"):
+        RefineSettings(rounds=0)
