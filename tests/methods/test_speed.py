@@ -119,7 +119,7 @@ FACTS = {
 def test_small_numbers_where_the_processor_has_them_else_larger_ones_with_a_note(
     weights, able, asked, caplog
 ):
-    only = {"guide": 1, "neighbours": 1000, "tolerance": 1e-6, "precision": asked}
+    only = {"guide": 1, "neighbours": 1000, "rounds": 10, "tolerance": 1e-6, "precision": asked}
     with caplog.at_level(logging.WARNING, "mapsr"):
         method = built(weights, {"kind": "fast"} | only)
     facts, exact = method.facts()["speed"], score(built(weights))
