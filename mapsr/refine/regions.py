@@ -33,7 +33,7 @@ def connected_regions(labels: Tensor) -> Tensor:
         position in the image; regions are connected in any case.
     """
     parent = torch.arange(labels.numel(), device=labels.device)
-    root = parent.view_as(labels)
+    root = parent.clone().view_as(labels)  # what changes in place is compared with it
     alike = torch.eq(*_edges(labels))
     for _ in range(_HOOKS):
         before = root

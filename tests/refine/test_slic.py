@@ -108,6 +108,12 @@ def test_every_valid_pixel_has_a_label_and_superpixels_are_connected(
             assert torch.bincount(one.flatten()).min() >= least or count == 1
 
 
+def test_a_region_that_two_rounds_hook_is_not_cut_after_the_first():
+    """The first round's result was compared with itself."""
+    labels = torch.tensor([[[0, 1, 2], [1, 2, 2]]])
+    assert connected_regions(labels).tolist() == [[[0, 1, 2], [3, 2, 2]]]
+
+
 @settings(deadline=None, max_examples=15)
 @given(st.integers(0, 10**6), st.integers(1, 9), st.integers(1, 12), st.integers(1, 9))
 def test_regions_are_those_of_the_slow_way(seed, height, width, least):
@@ -195,7 +201,7 @@ def test_a_pixel_without_a_centre_near_it_keeps_its_own_cells():
     # all centres but one lose their pixels to none: the far edge is narrower than half a step
     lattice = _Lattice((7, 11), (2, 2), (5, 5))
     assert lattice.cells == (2, 3)  # the last column of cells has no centre
-    nearest = _clustered(torch.zeros(1, 3, 7, 11), lattice)
+    nearest = _clustered(torch.zeros(1, 3, 7, 11), lattice, 10)
     assert nearest.shape == (1, 7, 11) and set(nearest.unique().tolist()) == {0, 1}
 
 
