@@ -4,6 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 
+# What commands import: its bytecode is written once, also where the shell asks Python to write none,
+# so that a start takes half of the time.
+COMMON := import hydra, lightning, rasterio.warp, scipy.sparse.linalg, skimage.segmentation, timm, mapsr.cli.map, mapsr.experiment, mapsr.region
+
 .PHONY: install run test soak mutants fuzz bench check format docs lock picture qgis clean
 
 install: $(READY)
@@ -14,6 +18,7 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "uv>=0.5"
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -c "$(COMMON)"
 	touch $@
 
 # The main job on drawn scenes: no network, no weights, about half a minute; ends with its page,

@@ -42,12 +42,15 @@ def main(arguments: argparse.Namespace) -> int:
     from mapsr.doctor.rasters import examine
     from mapsr.pages import PageSettings, write_page
     from mapsr.region import map_region
+    from mapsr.region.checks import out_paths
     from mapsr.region.maps import given_method
 
     own = any(one.startswith("out=") for one in overrides)
     settings = compose_map(overrides if own else [*overrides, f"out={_FOLDER / 'preview.tif'}"])
     settings.check_source()
     images = images_of(settings)
+    # whether it can be written, before anything that takes time
+    out_paths(replace(images, every=images.every[:1], single=True), settings)
     fitted = given_method(settings) if settings.fitted else None
     findings = list(examine(images, settings, fitted, timing=False))
     if status := show(findings, "`mapsr map` can't work with these yet", "now a small part of it"):

@@ -65,6 +65,8 @@ def measure(
     settings: MapSettings,
     facts: ImageFacts,
     fitted: FittedMethod | None = None,
+    *,
+    rehearses: bool = True,
 ) -> Cost | None:
     """Score one chip of the first image that has one with data, and rehearse the rest in small.
 
@@ -76,6 +78,7 @@ def measure(
         settings: of the command.
         facts: how the images are read.
         fitted: the method, where it is given.
+        rehearses: fit and writing, too; a fit in small takes nearly as long as one on a few chips.
 
     Returns:
         What it took; None where no chip with data was found.
@@ -114,7 +117,18 @@ def measure(
     # after the memory: what it frees would be taken up again
     encode_seconds, size = _encoded(method, found)
     cost = Cost(method, seconds, encode_seconds, before, memory, size, device)
-    return _rehearsed(cost, found, info, settings, facts, fitted)
+    cost = _at_once(cost, found, settings)
+    return _rehearsed(cost, found, info, settings, facts, fitted) if rehearses else cost
+
+
+def _at_once(cost: Cost, chip: Chip, settings: MapSettings) -> Cost:
+    """What is known of a chip, with what several at once take."""
+    device = settings.compute.find()
+    at_once, round_seconds = settings.engine.parallel(device).speed, cost.seconds
+    # threads of a CPU wait for one memory; other machines and other GPUs do not
+    if at_once > 1 and device.type == "cpu" and isinstance(settings.engine, LocalSettings):
+        round_seconds = _round(cost.method, chip, at_once)
+    return replace(cost, at_once=at_once, round_seconds=round_seconds)
 
 
 def _rehearsed(
@@ -125,12 +139,7 @@ def _rehearsed(
     facts: ImageFacts,
     fitted: FittedMethod | None,
 ) -> Cost:
-    """What is known of a chip, with the other parts of the work."""
-    device = settings.compute.find()
-    at_once, round_seconds = settings.engine.parallel(device).speed, cost.seconds
-    # threads of a CPU wait for one memory; other machines and other GPUs do not
-    if at_once > 1 and device.type == "cpu" and isinstance(settings.engine, LocalSettings):
-        round_seconds = _round(cost.method, chip, at_once)
+    """What is known of chips, with the other parts of the work."""
     try:
         writing = rehearse_writing(info, settings, load_legend(settings.legend.target))
     except MapsrError:
@@ -138,9 +147,7 @@ def _rehearsed(
     # a training of a network takes hours: its time is not known beforehand
     known = fitted is None and cost.method.work(1).passes is not None
     fit = rehearse_fit(cost.method, chip, settings, facts) if known else None
-    return replace(
-        cost, at_once=at_once, round_seconds=round_seconds, fit_seconds=fit, writing=writing
-    )
+    return replace(cost, fit_seconds=fit, writing=writing)
 
 
 def _round(method: Method, chip: Chip, at_once: int) -> float:

@@ -40,7 +40,7 @@ def predict(cost: Cost, work: Work, settings: MapSettings) -> Estimate:
         work: how much there is to do.
         settings: of the command.
     """
-    scoring = _scoring(cost, work)
+    scoring = scoring_seconds(cost, work.chips)
     writing, measuring = 0.0, 0.0
     if cost.writing is not None:
         classes = len(load_legend(settings.legend.target))
@@ -74,10 +74,10 @@ def fit_seconds(cost: Cost, fit: FitWork, settings: MapSettings) -> float | None
     return cost.fit_seconds + (seen(fit.chips) - seen(1)) * cost.encode_seconds
 
 
-def _scoring(cost: Cost, work: Work) -> float:
+def scoring_seconds(cost: Cost, chips: int) -> float:
     """Full rounds, and a last one of what is left, which is between one chip and a full round."""
     full = cost.seconds if cost.round_seconds is None else cost.round_seconds
-    rounds, left = divmod(work.chips, max(1, cost.at_once))
+    rounds, left = divmod(chips, max(1, cost.at_once))
     last = 0.0
     if left:
         last = cost.seconds + (full - cost.seconds) * (left - 1) / (cost.at_once - 1)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mapsr.doctor.measure import Cost, measure
-from mapsr.doctor.prediction import Work, fit_seconds, predict
+from mapsr.doctor.prediction import scoring_seconds
 from mapsr.errors import ConfigError, DataError
 from mapsr.findings import Finding, duration, evenly
 from mapsr.geo import ImageInfo, ImageReader, Window
@@ -90,7 +90,7 @@ def plan_preview(
     windows = replace(settings.windows, unit=settings.windows.chip)
     small = replace(settings, windows=windows, confidence=True, mosaic=False)
     place = _chosen(good, small, facts)
-    cost = measure([place.info], small, facts, fitted)
+    cost = measure([place.info], small, facts, fitted, rehearses=False)
     if cost is None:
         raise DataError(f"No chip of {place.info.path} holds data, expected some to look at.")
     return _planned(place, small, cost, fitted, len(good), out)
@@ -167,7 +167,7 @@ def _planned(
     if not fitted:
         most = max(_FEWEST, min(_MOST, int(FIT_S / max(cost.encode_seconds, 1e-3))))
         changes, work = _few_chips(settings, cost, most)
-    if fit_seconds(cost, work, settings) is None:
+    if work.passes is None:
         raise ConfigError(
             "How long this method takes to fit is not known, so it can't be previewed: give "
             "fitted=RUN, or another method, such as method=mapsr_em."
@@ -177,12 +177,12 @@ def _planned(
     made = replace(settings, image=image, image_asset=None, window=text, out=out, **changes)
     if place.image.coarse is not None:
         made = replace(made, coarse=_address(place.image.coarse), coarse_asset=None)
-    found = predict(cost, Work(scored, window.area / 1e6, work), made)
     findings = [_why(place, window, images)]
     if work.chips:
         text = f"{work.words} fitted on {work.chips} chip(s) at most, drawn from all of the image"
         findings.append(Finding("fit", text))
-    text = f"{scored} chip(s) around it are scored; about {duration(found.total)} from here on"
+    text = f"{scored} chip(s) around it are scored, in about "
+    text += duration(scoring_seconds(cost, scored))
     return Preview(made, (*findings, Finding("preview", text)))
 
 

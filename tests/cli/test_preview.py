@@ -101,6 +101,12 @@ def test_what_can_not_be_previewed_is_told(scene_folder, tmp_path, monkeypatch, 
         assert main(["preview", *words]) == 1
         assert sentence in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+    # before anything is measured, which took minutes
+    monkeypatch.setattr("mapsr.doctor.preview.plan_preview", lambda *_: pytest.fail("was planned"))
+    assert main(["preview", f"image={image}", coarse, f"out={tmp_path / 'look'}"]) == 1
+    assert "expected a name that ends in .tif" in capsys.readouterr().err
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
     empty = tmp_path / "empty.tif"
     info = image_info(image)
     values = np.zeros((info.bands, info.grid.height, info.grid.width), np.uint8)
