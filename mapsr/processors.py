@@ -1,6 +1,7 @@
-"""Which numbers a processor multiplies by instructions of its own."""
+"""What a processor has: numbers that it multiplies by instructions of its own, and cores."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import torch
 
@@ -34,3 +35,17 @@ def _has(instructions: tuple[str, ...]) -> bool:
 def products(*kinds: torch.dtype) -> str:
     """Names of numbers, once each, such as "int8, bfloat16"."""
     return ", ".join(dict.fromkeys(str(kind).removeprefix("torch.") for kind in kinds))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute on one core in each thread, so that threads do not fight for cores.
+
+    The number of threads can change the last bit of a sum: one it is, on every machine.
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -4,12 +4,11 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
-import torch
-
 from mapsr.benchmarks.fit import draw_chips
 from mapsr.benchmarks.rasters import LEGEND, paper_sized
 from mapsr.legends import load_crosswalk, load_legend
 from mapsr.methods.speed import FastSettings
+from mapsr.processors import one_thread
 from mapsr.progress import Progress
 from mapsr.tracking import Stopwatch
 
@@ -91,17 +90,13 @@ def bench_chip(repeats: int, side: int, progress: Progress) -> ChipResult:
         "exact": lambda: exact.score([chip]),
         "fast": lambda: fast.score([chip]),
     }
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         for step in steps.values():  # what comes first pays for the first use
             step()
         found = {name: Timing() for name in steps}
         for _ in progress.track(range(repeats), "time", repeats):
             for name, step in steps.items():
                 found[name].add(*_timed(step, watches.get(name)))
-    finally:
-        torch.set_num_threads(threads)
     pace = fast.extractor.pace
     return ChipResult.of(found, pace.facts()["encoder"], pace.note, repeats)
 

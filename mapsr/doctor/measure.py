@@ -16,6 +16,8 @@ from mapsr.geo import ImageInfo, ImageReader, Window, WindowSettings, spans
 from mapsr.legends import Legends, load_legend
 from mapsr.mapping import LocalSettings
 from mapsr.methods import FittedMethod, ImageFacts, Method
+from mapsr.methods.ahead import chips_ahead
+from mapsr.processors import one_thread
 from mapsr.region import MapSettings
 from mapsr.tracking.record import peak_memory_mib
 from mapsr.upsample import PixelFeatures
@@ -35,7 +37,8 @@ class Cost:
     Attributes:
         method: that was measured.
         seconds: to read and score it, on one core where there is no other device.
-        encode_seconds: to compute its features, with all of torch's threads; 0 without features.
+        encode_seconds: to compute its features where as many are under way as in a fit, for each;
+            0 without features.
         program_mib: what the program has with its model, before a chip; None as below.
         memory_mib: while it is scored, beyond what the program has; None where it can't be told.
         features_mib: what fitting keeps of it between its passes.
@@ -99,9 +102,7 @@ def measure(
         return None
     method = _method(settings, facts, fitted)
     method.score([_cut(found)])
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with one_thread():
         _restart_peaks()
         before, begin = _memory_now_mib(), time.perf_counter()
         reader.read(found.window)
@@ -109,8 +110,6 @@ def measure(
             layer.cpu()  # waits for the device
         seconds = time.perf_counter() - begin
         peak = _peak_mib()
-    finally:
-        torch.set_num_threads(threads)
     memory = None if peak is None or before is None else max(0.0, peak - before)
     cuda = torch.cuda.is_initialized()
     device = torch.cuda.max_memory_allocated() / _MIB if cuda else None
@@ -128,7 +127,15 @@ def _at_once(cost: Cost, chip: Chip, settings: MapSettings) -> Cost:
     # threads of a CPU wait for one memory; other machines and other GPUs do not
     if at_once > 1 and device.type == "cpu" and isinstance(settings.engine, LocalSettings):
         round_seconds = _round(cost.method, chip, at_once)
-    return replace(cost, at_once=at_once, round_seconds=round_seconds)
+    # a fit computes features of chips at once, too
+    fits = min(at_once, chips_ahead()) if device.type == "cpu" else 1
+    speed = max(1.0, at_once * cost.seconds / round_seconds * fits / at_once)
+    return replace(
+        cost,
+        at_once=at_once,
+        round_seconds=round_seconds,
+        encode_seconds=cost.encode_seconds / speed,
+    )
 
 
 def _rehearsed(
@@ -152,17 +159,12 @@ def _rehearsed(
 
 def _round(method: Method, chip: Chip, at_once: int) -> float:
     """Seconds for so many chips, scored in threads of one core each as the engine does."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(at_once) as pool:
-            begin = time.perf_counter()
-            for scores in pool.map(method.score, [[chip]] * at_once):
-                for layer in scores.values():
-                    layer.cpu()
-            return time.perf_counter() - begin
-    finally:
-        torch.set_num_threads(threads)
+    with one_thread(), ThreadPoolExecutor(at_once) as pool:
+        begin = time.perf_counter()
+        for scores in pool.map(method.score, [[chip]] * at_once):
+            for layer in scores.values():
+                layer.cpu()
+        return time.perf_counter() - begin
 
 
 def _encoded(method: Method, chip: Chip) -> tuple[float, float]:
@@ -170,11 +172,11 @@ def _encoded(method: Method, chip: Chip) -> tuple[float, float]:
     extractor = method.features_from
     if extractor is None:
         return 0.0, 0.0
-    extractor([_cut(chip)], remember=False)  # wakes torch's threads
-    begin = time.perf_counter()
-    features = extractor([chip], remember=False)
-    if torch.cuda.is_initialized():
-        torch.cuda.synchronize()
+    with one_thread():
+        begin = time.perf_counter()
+        features = extractor([chip], remember=False)
+        if torch.cuda.is_initialized():
+            torch.cuda.synchronize()
     return time.perf_counter() - begin, _size_mib(features)
 
 

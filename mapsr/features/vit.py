@@ -1,5 +1,6 @@
 """A timm vision transformer as a frozen encoder."""
 
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -100,7 +101,7 @@ class ViT(Encoder):
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1), persistent=False)
         self.trained_grid: tuple[int, int] = tuple(self.vit.patch_embed.grid_size)
-        self.trained_positions: Tensor = self.vit.pos_embed.detach().clone()
+        self._placed: dict[tuple[int, int], Any] = {}
         self.eval().requires_grad_(False)
 
     def load(self, state: dict[str, Tensor], source: str) -> None:
@@ -113,17 +114,15 @@ class ViT(Encoder):
         Raises:
             WeightsError: a key or a shape does not belong to this architecture.
         """
-        self._place(self.trained_grid)
         load_whole(self.vit, state, self.settings.model, source, converters(self.vit))
-        self.trained_positions = self.vit.pos_embed.detach().clone()
+        self._placed.clear()
 
     def encode(self, image: Tensor) -> Tensor:
         """Encode (B, 3 or more, H, W) in [0, 1] to tokens (B, D, H / stride, W / stride)."""
         rgb = enlarged(image[:, :3], self.stride, self.patch)
         grid = (image.shape[2] // self.stride, image.shape[3] // self.stride)
-        if self.settings.positions == "dinov2":
-            self._place(grid)
-        tokens: Tensor = self.vit.forward_intermediates(
+        vit = self._of(grid) if self.settings.positions == "dinov2" else self.vit
+        tokens: Tensor = vit.forward_intermediates(
             (rgb - self.mean) / self.std,
             indices=[self.layer],
             norm=True,
@@ -132,16 +131,26 @@ class ViT(Encoder):
         )[0]
         return tokens
 
-    def _place(self, grid: tuple[int, int]) -> None:
-        # timm does not resample positions whose grid is already the image's
-        if tuple(self.vit.patch_embed.grid_size) == grid:
-            return
-        prefix = 0 if self.vit.no_embed_class else self.vit.num_prefix_tokens
-        trained = self.trained_positions.to(self.vit.pos_embed)
-        patches = resample_positions(trained[:, prefix:], self.trained_grid, grid)
-        positions = torch.cat([trained[:, :prefix], patches], dim=1)
-        self.vit.pos_embed = nn.Parameter(positions, requires_grad=False)
-        self.vit.patch_embed.grid_size = grid
+    def _of(self, grid: tuple[int, int]) -> Any:  # noqa: ANN401 - timm gives its models no type
+        """The model with positions for a grid, which timm then leaves as they are.
+
+        Threads may encode images of several sizes at once, so each grid has a model of its own,
+        with the same layers.
+        """
+        if grid == self.trained_grid:
+            return self.vit
+        found = self._placed.get(grid)
+        if found is None or found.pos_embed.device != self.vit.pos_embed.device:
+            vit, patches = copy(self.vit), copy(self.vit.patch_embed)
+            vit._parameters, vit._modules = dict(vit._parameters), dict(vit._modules)
+            prefix = 0 if vit.no_embed_class else vit.num_prefix_tokens
+            trained = vit.pos_embed
+            places = resample_positions(trained[:, prefix:], self.trained_grid, grid)
+            positions = torch.cat([trained[:, :prefix], places], dim=1)
+            vit.pos_embed = nn.Parameter(positions, requires_grad=False)
+            vit.patch_embed, patches.grid_size = patches, grid
+            found = self._placed[grid] = vit
+        return found
 
 
 def _create(model: str) -> Any:  # noqa: ANN401 - timm gives its models no common type

@@ -6,7 +6,6 @@ import sys
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -29,6 +28,7 @@ from mapsr.mapping.engines import (
 )
 from mapsr.mapping.gpu import GpuEngine
 from mapsr.mapping.processes import GpuProcesses
+from mapsr.processors import one_thread
 from mapsr.settings import aside, choice
 
 
@@ -119,7 +119,7 @@ class LocalEngine:
         pool = ThreadPoolExecutor(self.workers, "mapsr")
         under_way: deque[_Step] = deque()
         failed: set[int] = set()
-        with _one_thread():
+        with one_thread():
             try:
                 for task in tasks:
                     blend = UnitBlend(task.raster.plan, task.unit)
@@ -213,17 +213,3 @@ def _share_heaps() -> None:
         library = ctypes.CDLL(None)
         if hasattr(library, "mallopt"):  # not in every C library
             library.mallopt(_M_ARENA_MAX, 2)
-
-
-@contextmanager
-def _one_thread() -> Iterator[None]:
-    """Let torch compute on one core in each thread, so that threads do not fight for cores.
-
-    The number of threads can change the last bit of a sum: one it is, on every machine.
-    """
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

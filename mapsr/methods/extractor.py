@@ -52,7 +52,7 @@ class FeatureExtractor:
 
     def __call__(self, chips: Sequence[Chip], *, remember: bool = True) -> PixelFeatures:
         """Features of chips of one size, on (B, H', W') pixels padded at the far edges."""
-        key = tuple((chip.scene, chip.window) for chip in chips)
+        key = _key(chips)
         if key in self._memory:
             return self._memory[key]
         image = self.pad(torch.stack([chip.image for chip in chips]).to(self.device))
@@ -60,11 +60,16 @@ class FeatureExtractor:
             tokens = (self.cached or self.encoder)(image)
         with self.watch("upsample"):
             features = PixelFeatures.of(tokens, self._operator(image, tokens))
-        size = _bytes(features)
-        if remember and size <= self._room:
+        if remember:
+            self.keep(chips, features)
+        return features
+
+    def keep(self, chips: Sequence[Chip], features: PixelFeatures) -> None:
+        """Remember the features of chips, if there is room."""
+        key, size = _key(chips), _bytes(features)
+        if size <= self._room and key not in self._memory:
             self._room -= size
             self._memory[key] = features
-        return features
 
     def _operator(self, image: Tensor, tokens: Tensor) -> PixelOperator:
         """The upsampler's operator; where it sees a smaller image, carried to the pixels."""
@@ -171,6 +176,10 @@ def batches(chips: Iterable[Chip], most: int) -> Iterator[list[Chip]]:
         batch.append(chip)
     if batch:
         yield batch
+
+
+def _key(chips: Sequence[Chip]) -> object:
+    return tuple((chip.scene, chip.window) for chip in chips)
 
 
 def _bytes(features: PixelFeatures) -> int:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
-from functools import cached_property
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from mapsr.data import Chip, ChipSequence
 from mapsr.errors import DataError, PromptError
 from mapsr.legends import NODATA, Crosswalk, SoftCrosswalk, load_soft_crosswalk
 from mapsr.legends.outputs import lookup
+from mapsr.methods.ahead import in_order
 from mapsr.methods.extractor import FeatureExtractor, batches
 from mapsr.methods.parts import Runtime
 from mapsr.progress import Progress
@@ -100,10 +101,17 @@ class ChipMaterial:
         Raises:
             DataError: a scene has not the labels.
         """
-        chips = self.progress.track(self._chips, what, len(self._chips))
-        for batch in batches(chips, self._batch):
-            features = self._extractor(batch)
+        extract = partial(self._extractor, remember=False)  # threads would remember in any order
+        some = batches(self._chips, self._batch)
+        cpu = self.device.type == "cpu"
+        found = in_order(extract, some) if cpu else ((batch, extract(batch)) for batch in some)
+        steps = self.progress.track(range(len(self._chips)), what, len(self._chips))
+        for batch, features in found:
+            self._extractor.keep(batch, features)
+            for _ in batch:
+                next(steps)
             yield features, padded(torch.stack([self._read(c, labels) for c in batch]), features)
+        next(steps, None)  # the last one is done
 
     def sample(self, pixels: int, labels: str) -> Sample:
         """Draw labelled pixels evenly from the chips.

@@ -1,3 +1,5 @@
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -26,7 +28,7 @@ def dinov2(request):
 def test_prefix_tokens_are_left_out_by_their_count(dinov2):
     image = uniform(1, 1, 3, 28, 42)
     ours = dinov2(image)
-    whole = dinov2.vit.forward_features((image - dinov2.mean) / dinov2.std)
+    whole = dinov2._of((2, 3)).forward_features((image - dinov2.mean) / dinov2.std)
     prefix = 5 if "reg4" in dinov2.settings.model else 1
     expected = whole[:, prefix:].transpose(1, 2).unflatten(2, (2, 3))
     torch.testing.assert_close(ours, expected, rtol=1e-4, atol=1e-4)
@@ -46,9 +48,8 @@ def test_a_token_is_the_one_of_its_patch(dinov2):
 
 @pytest.mark.parametrize("grid", [(2, 3), (5, 4), (37, 1)])
 def test_prefix_positions_stay_and_patch_positions_are_resampled(dinov2, grid):
-    dinov2(uniform(3, 1, 3, grid[0] * 14, grid[1] * 14))
     prefix = 0 if "reg4" in dinov2.settings.model else 1
-    ours, trained = dinov2.vit.pos_embed, dinov2.trained_positions
+    ours, trained = dinov2._of(grid).pos_embed, dinov2.vit.pos_embed
     assert torch.equal(ours[:, :prefix], trained[:, :prefix])
     expected = resample_positions(trained[:, prefix:], (37, 37), grid)
     torch.testing.assert_close(ours[:, prefix:], expected)
@@ -60,13 +61,28 @@ def test_the_grids_seen_before_do_not_matter():
     encoder = small(positions="dinov2")
     for height, width in sizes:
         fresh = small(positions="dinov2")
-        fresh.load(_state(encoder), "here")
+        fresh.load(encoder.vit.state_dict(), "here")
         image = uniform(4, 1, 3, height, width)
         torch.testing.assert_close(encoder(image), fresh(image), rtol=1e-4, atol=1e-5)
 
 
-def _state(encoder):
-    return encoder.vit.state_dict() | {"pos_embed": encoder.trained_positions}
+def test_threads_that_encode_sizes_at_once_do_not_take_each_others_positions():
+    """Positions were those of the size that came last."""
+    encoder = small(positions="dinov2")
+    images = [uniform(4, 1, 3, *size) for size in [(80, 320), (160, 80), (48, 32), (320, 80)]]
+    alone = [encoder(image) for image in images]
+    with ThreadPoolExecutor(4) as pool:
+        for found in pool.map(lambda _: list(map(encoder, images)), range(6)):
+            for one, expected in zip(found, alone, strict=True):
+                torch.testing.assert_close(one, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_weights_loaded_later_count_for_sizes_seen_before():
+    encoder, other = small(positions="dinov2"), small(positions="dinov2")
+    image = uniform(8, 1, 3, 48, 80)
+    assert not torch.equal(encoder(image), other(image))
+    encoder.load(other.vit.state_dict(), "here")
+    assert torch.equal(encoder(image), other(image))
 
 
 def test_on_the_trained_grid_both_ways_of_resampling_agree():

@@ -1,0 +1,68 @@
+import threading
+import time
+
+import pytest
+import torch
+
+from mapsr.methods.ahead import in_order
+
+
+@pytest.fixture(params=[1, 3])
+def threads(request):
+    before = torch.get_num_threads()
+    torch.set_num_threads(request.param)
+    yield request.param
+    torch.set_num_threads(before)
+
+
+def test_items_come_in_their_order_whoever_is_first(threads):
+    def slow_at_first(number):
+        time.sleep(0.02 * (4 - number % 5))
+        return number**2
+
+    assert list(in_order(slow_at_first, range(12))) == [(n, n**2) for n in range(12)]
+    assert torch.get_num_threads() == threads
+
+
+def test_each_is_on_one_core_and_few_are_ahead(threads):
+    asked, seen = [], []
+
+    def items():
+        for number in range(20):
+            asked.append(number)
+            yield number
+
+    for number, cores in in_order(lambda _: torch.get_num_threads(), items()):
+        seen.append(cores)
+        assert len(asked) - number <= threads + 1
+    assert seen == [1] * 20
+    assert torch.get_num_threads() == threads
+    later = []
+    worker = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+    worker.start()
+    worker.join()
+    assert later == [threads]
+
+
+def test_the_first_error_ends_it_and_later_work_is_not_begun(threads):
+    begun = []
+
+    def work(number):
+        begun.append(number)
+        if number == 2:
+            raise ValueError("two")
+        return number
+
+    found = []
+    with pytest.raises(ValueError, match="two"):
+        for number, _ in in_order(work, range(100)):
+            found.append(number)
+    assert found == [0, 1] and len(begun) < 10
+
+
+def test_who_stops_early_leaves_no_thread_behind(threads):
+    before = threading.active_count()
+    some = in_order(lambda number: number, range(100))
+    assert next(some) == (0, 0)
+    some.close()
+    assert threading.active_count() == before and torch.get_num_threads() == threads
