@@ -2,6 +2,7 @@
 
     make mutants                                # the core, 10 minutes
     make mutants MINUTES=60 SEED=3 ROOMS="refine upsample"
+    PYTHONPATH=.venv/mutants .venv/bin/python scripts/mutants.py --again OUTPUT
 
 Each mutant is judged by the tests called after its module, then by those that import it, then by
 the others of its room, in a process that is forked once everything foreign is imported: a mutant
@@ -150,8 +151,18 @@ def same(one: str, other: str) -> bool:
 
 
 def tests_of(path: Path) -> list[list[str]]:
-    """Test files: that called after a module, those that import it, and the others of its room."""
+    """Test files: that called after a module, those that import it, and the others of its room.
+
+    A room offers what its modules define, so a file that takes such a name from the room counts as
+    one that imports the module.
+    """
     module, room = ".".join(path.with_suffix("").parts), path.parts[1]
+    nodes = ast.parse((ROOT / path).read_text()).body
+    kinds = (ast.ClassDef, ast.FunctionDef)
+    names = [node.name for node in nodes if isinstance(node, kinds) and node.name[0] != "_"]
+    # on one line, or in parentheses on several
+    lists = rf"from mapsr\.{room} import (?:\([^)]*|[^(\n]*)\b(?:{'|'.join(names)})\b"
+    offered = re.compile(lists) if names else None
     called = f"test_{path.stem}"
     own: list[str] = []
     imports: list[str] = []
@@ -159,7 +170,7 @@ def tests_of(path: Path) -> list[list[str]]:
     for file in sorted((ROOT / "tests").rglob("test_*.py")):
         if file.stem == called and file.parent.name == room:
             own.append(str(file))
-        elif module in file.read_text():
+        elif module in (text := file.read_text()) or (offered and offered.search(text)):
             imports.append(str(file))
         elif file.parent.name == room:
             rest.append(str(file))
@@ -254,12 +265,29 @@ def drawn(rooms: list[str], seed: int) -> Iterator[Mutant]:
             yield mutant
 
 
+def again(output: Path) -> Iterator[Mutant]:
+    """The mutants that survived in an earlier run, so far as they can still be made."""
+    told = re.compile(r"(?:survived|untested): line \d+ of (([^:]+): .*)")
+    for line in output.read_text().splitlines():
+        if (found := told.fullmatch(line)) is None:
+            continue
+        change, path = found[1], Path(found[2])
+        for operator, occurrence, place in mutants_of(path):
+            mutant = made(path, operator, occurrence, place)
+            if mutant is not None and mutant.change == change:
+                yield mutant
+                break
+        else:
+            print(f"can't be made any more: {change}", flush=True)
+
+
 def main() -> None:
     """Judge mutants until the time is over, and print what survived."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--most", type=int, default=10**9, help="most mutants")
+    parser.add_argument("--again", type=Path, help="judge what survived in this output once more")
     parser.add_argument("rooms", nargs="*", default=list(CORE))
     given = parser.parse_args()
     os.chdir(ROOT)
@@ -268,7 +296,8 @@ def main() -> None:
         importlib.import_module(name)
     known = {line.partition("#")[0].strip() for line in EQUIVALENT.read_text().splitlines()}
     end, counts, judge = time.monotonic() + 60 * given.minutes, Counter(), Judge()
-    for number, mutant in enumerate(drawn(given.rooms, given.seed)):
+    some = again(given.again) if given.again else drawn(given.rooms, given.seed)
+    for number, mutant in enumerate(some):
         if time.monotonic() > end or number >= given.most:
             break
         verdict = "equivalent" if mutant.change in known else judge(mutant)

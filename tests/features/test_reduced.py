@@ -165,3 +165,14 @@ def test_attention_over_many_tokens_goes_head_by_head(half, monkeypatch):
     )
     half(uniform(51, 1, 3, 256, 272))  # 16 x 17 tokens and one more
     assert len(calls) == 2  # the blocks up to layer 1
+
+
+def test_autocast_around_attention_changes_nothing():
+    one = [uniform(seed, 1, 2, 30, 8).to(BFLOAT16) for seed in (52, 53, 54)]
+    found = headwise_attention(*one, None)
+    with torch.autocast("cpu", BFLOAT16):
+        assert torch.equal(headwise_attention(*one, None), found)
+    # its softmax is of bfloat16 numbers: of float32 the weights would be finer
+    query, key, value = (part[0, 0] for part in one)
+    logits = (query * 8**-0.5) @ (key - key.mean(0)).T
+    assert torch.equal(found[0, 0], logits.softmax(1) @ value)

@@ -43,7 +43,8 @@ def test_a_dead_cluster_was_waited_for_in_silence(deaf, monkeypatch):
 
 def test_what_listens_or_only_ray_understands_is_left_to_ray(listening, monkeypatch):
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
-    for address in (listening, "auto", "local", "ray://somewhere:10001", "host:port"):
+    odd = ("ray://somewhere:10001", "host:port", "127.0.0.1:65536")
+    for address in (listening, "auto", "local", *odd):
         require_listening(address)
 
 

@@ -258,3 +258,12 @@ def test_prompts_of_elsewhere_are_used_if_they_fit_the_encoder():
     assert "probe" not in other.score([CHIPS[0]], LAYERS)
     with pytest.raises(FittedError, match="prompts have 9 channels, the encoder 4: they belong"):
         other.use(ClassPrompts(torch.zeros(2, 9), torch.ones(2, dtype=torch.int64)))
+
+
+def test_facts_say_where_prompts_came_from_and_their_pixels():
+    assert fitted().facts()["prompts_from"] == "coarse"
+    method = mapsr(settings=None)
+    assert method.facts()["prompts_from"] == "file" and method.facts()["prompt_pixels"] == {}
+    method.use(ClassPrompts(torch.eye(4)[: len(NAMES)], torch.arange(len(NAMES)) + 3))
+    pixels = {name: number + 3 for number, name in enumerate(NAMES)}
+    assert method.facts()["prompt_pixels"] == pixels

@@ -18,7 +18,15 @@ from mapsr.methods.speed import FastSettings, Pace, pace_of
 from mapsr.prompts import ClassPrompts
 from mapsr.refine import RefineSettings, refine
 from mapsr.settings import chosen
-from mapsr.upsample import EnlargedOperator, LocalOperator
+from mapsr.upsample import (
+    AnyUpSettings,
+    BilateralSettings,
+    EnlargedOperator,
+    JafarSettings,
+    LocalOperator,
+    NafSettings,
+    NearestSettings,
+)
 
 CPU = torch.device("cpu")
 MODEL = "vit_tiny_patch16_224"
@@ -225,3 +233,11 @@ def test_speed_is_refused_where_it_would_do_nothing():
 def test_values_that_can_not_be_are_refused(values, message):
     with pytest.raises(ConfigError, match=message):
         chosen("speed", {"kind": "fast"} | values)
+
+
+def test_what_speed_may_change_of_each_part():
+    coarsens = {AnyUpSettings: True, JafarSettings: True, NafSettings: True}
+    coarsens |= {BilateralSettings: False, NearestSettings: False}
+    for kind, may in coarsens.items():
+        assert getattr(kind, "coarsens", False) is may
+    assert AnyUpSettings.halves and ViTSettings.halves

@@ -9,6 +9,7 @@ from stand_ins import generator, normal, random_features
 from mapsr.errors import ConfigError
 from mapsr.prompts import (
     ClassPrompts,
+    NoPriorSettings,
     ProductPriorSettings,
     class_shares,
     log_prior,
@@ -127,3 +128,14 @@ def test_smoothed_probabilities_sum_to_one_again():
 def test_settings_out_of_range_are_refused(key, value, name):
     with pytest.raises(ConfigError, match=rf"{name} is {value}, expected a number in [\[(]0"):
         ProductPriorSettings(**{key: value})
+
+
+@pytest.mark.parametrize("without", ["product", "cell", "strength"])
+def test_without_product_cell_or_strength_the_image_decides(without):
+    ours, cosine = prompts(4, 2, 3), normal(9, 1, 3, 5, 6).clamp(-1, 1)
+    settings = ProductPriorSettings(strength=0.0 if without == "strength" else 1.0)
+    products = None if without == "product" else torch.zeros(1, 5, 6, dtype=torch.uint8)
+    cell = None if without == "cell" else (2.0, 3.0)
+    found = settings.learned(SHARES, AREA).posterior(cosine, ours, products, cell)
+    torch.testing.assert_close(found, (20 * cosine).softmax(1))
+    assert ProductPriorSettings.gives_probabilities and not NoPriorSettings.gives_probabilities

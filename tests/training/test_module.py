@@ -1,5 +1,7 @@
 """Single steps of a training, and what it refuses."""
 
+import math
+
 import pytest
 import torch
 from train_small import CLASSES, L2HNET, recipe, train
@@ -101,3 +103,12 @@ def test_the_progress_sees_the_last_step(tmp_path, scenes):
     progress = Counting()
     train(tmp_path, scenes, L2HNET, recipe(epochs=1), progress=progress)
     assert progress.done == progress.total == 4
+
+
+@pytest.mark.parametrize("released", [True, False])
+@pytest.mark.parametrize("flaws", ["none", "paraformer"])
+def test_the_released_paraformer_alone_counts_its_schedule_in_chips(released, flaws):
+    one = module(released=released, flaws=flaws)
+    counted = one.plan.chips if released and flaws == "paraformer" else one.plan.steps
+    assert one.plan.chips != one.plan.steps
+    assert one.schedule.length == math.ceil(counted / one.schedule.unit)

@@ -7,7 +7,7 @@ from mapsr.data import Scene, SceneSource
 from mapsr.errors import DataError
 from mapsr.geo import Window
 from mapsr.progress import Quiet
-from mapsr.training import LabelledScenes, TrainingSettings
+from mapsr.training import LabelledScenes, TrainingSettings, sampling
 from mapsr.training.draws import DrawPlan
 from mapsr.training.sampling import MEMORY_MIB, Batches, ChipSampler
 
@@ -198,3 +198,17 @@ def test_chips_reach_the_first_and_the_last_row_and_column(scenes, monkeypatch):
         one.batch(step)
     assert {window.row for window in seen} == {0, 1, 2}
     assert {window.col for window in seen} == set(range(19))
+
+
+def test_a_chip_of_one_class_is_taken_after_ten_draws(scenes, monkeypatch):
+    monkeypatch.setattr(sampling, "largest_share", lambda labels: 1.0)
+    batch = sampler(scenes[:1], crop=16, most_of_class=0.5).batch(0)
+    assert batch.rejected == 3 * 9
+
+
+def test_a_scene_of_gaps_alone_ends_after_a_hundred_draws(scenes, monkeypatch):
+    looked = []
+    monkeypatch.setattr(sampling, "has_gaps", lambda patch: looked.append(1) or True)
+    with pytest.raises(DataError):
+        sampler(scenes[:1], crop=16, batch=1, reject=True).batch(0)
+    assert len(looked) == 100

@@ -92,3 +92,15 @@ def test_sums_over_sets_that_no_pixel_has_are_zero(features):
     torch.testing.assert_close(sums[1, 4], pixel)
     sums[1, 4] = 0
     assert sums.abs().max() == 0
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_an_image_of_a_batch_keeps_its_own_norms(known):
+    features = random_features(80, (13, 17), (3, 5), 6, batch=3)
+    norms = torch.stack([features.select(part).norm[0] for part in range(3)])
+    if known:
+        torch.testing.assert_close(features.norm, norms)
+    for part in range(3):
+        one = features.select(part)
+        assert ("norm" in vars(one)) is known and one.norm.shape == (1, 13, 17)
+        torch.testing.assert_close(one.norm[0], norms[part])
