@@ -111,13 +111,23 @@ def test_rows_and_columns_are_not_swapped(encoders, family):
     assert divmod(int(difference.argmax()), 5) == (1, 3)
 
 
+@pytest.mark.parametrize("linear", [torch.bfloat16, torch.int8])
 @pytest.mark.parametrize("family", ["dinov3", "swin", "convnext", "resnet"])
-def test_products_of_bfloat16_change_tokens_little(encoders, family):
+def test_products_of_small_numbers_change_tokens_little(encoders, family, linear):
     image = uniform(10, 1, 3, 64, 96)
     whole = encoders[family](image)
-    half = deepcopy(encoders[family]).reduce(torch.bfloat16, torch.bfloat16)(image)
+    half = deepcopy(encoders[family]).reduce(linear, torch.bfloat16)(image)
     assert half.dtype == torch.float32 and not torch.equal(half, whole)
     assert torch.cosine_similarity(half, whole, dim=1).min() > 0.99
+
+
+@pytest.mark.parametrize("family", ["dinov3", "swin"])
+def test_linear_layers_of_transformers_are_int8(encoders, family, monkeypatch):
+    calls, kept = [], torch._int_mm
+    monkeypatch.setattr(torch, "_int_mm", lambda *given: calls.append(1) or kept(*given))
+    deepcopy(encoders[family]).reduce(torch.int8, torch.float32)(uniform(10, 1, 3, 64, 96))
+    layers = [one for one in encoders[family].modules() if isinstance(one, torch.nn.Linear)]
+    assert len(calls) > len(layers) / 2  # those behind the layer that is taken are not run
 
 
 def test_a_plain_vit_is_the_same_of_both_kinds():
