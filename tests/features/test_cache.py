@@ -283,3 +283,19 @@ def test_processes_that_write_the_same_keys_do_each_other_no_harm(cache, warning
     assert (job.communicate()[1], job.returncode) == ("", 0)
     assert warnings() == []
     assert len([path for path in cache.folder.rglob("*") if path.is_file()]) == 12
+
+
+def test_an_entry_that_another_process_removes_hides_no_other(cache, monkeypatch):
+    for number in range(4):
+        cache.put(key_of(number), normal(number, 2, 3, 4))
+    found = sorted(path for _, _, path in cache._entries())
+    assert len(found) == 4
+    gone, plain = found[0], type(found[0]).stat
+
+    def stat(path, **how):
+        if path == gone:
+            raise FileNotFoundError(path)
+        return plain(path, **how)
+
+    monkeypatch.setattr(type(gone), "stat", stat)
+    assert sorted(path for _, _, path in cache._entries()) == found[1:]
