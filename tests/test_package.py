@@ -67,6 +67,7 @@ OPEN = {
     *(
         "checkpoints",
         "plugins",
+        "processors",
         "progress",
         "published",
         "quoting",

@@ -137,7 +137,8 @@ def paced(encoder: Encoder, pace: Pace, *, compiles: bool) -> Encoder:
         pace: which numbers it multiplies.
         compiles: let torch compile it.
     """
-    encoder.reduce(pace.linear, pace.encoder)
+    if {pace.linear, pace.encoder} != {torch.float32}:
+        encoder.reduce(pace.linear, pace.encoder)
     if compiles:
         encoder.encode = compiled(encoder.encode)  # type: ignore[assignment,method-assign]
     return encoder
