@@ -13,6 +13,7 @@ from mapsr.data import Chip
 from mapsr.data.landscape import Canvas, draw_landscape
 from mapsr.geo import Window
 from mapsr.legends import Crosswalk, load_crosswalk, load_legend
+from mapsr.processors import one_thread
 from mapsr.progress import Progress
 from mapsr.tracking import Stopwatch
 
@@ -70,7 +71,7 @@ def bench_fit(chips: int, side: int, progress: Progress) -> FitResult:
     method = paper_sized(watch, memory_mib=1 << 14)
     before = watch.seconds
     begin = time.perf_counter()
-    with torch.no_grad():
+    with torch.no_grad(), one_thread():  # as in a fit
         for chip in progress.track(drawn, "features", chips):
             method.extractor([chip])
     features = time.perf_counter() - begin

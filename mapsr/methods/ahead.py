@@ -7,6 +7,8 @@ from typing import TypeVar
 
 import torch
 
+from mapsr.processors import one_thread
+
 Item = TypeVar("Item")
 Done = TypeVar("Done")
 
@@ -19,33 +21,34 @@ def chips_ahead() -> int:
     return min(torch.get_num_threads(), _MOST)
 
 
-def in_order(work: Callable[[Item], Done], items: Iterable[Item]) -> Iterator[tuple[Item, Done]]:
+def in_order(
+    work: Callable[[Item], Done], items: Iterable[Item], workers: int
+) -> Iterator[tuple[Item, Done]]:
     """Yield items with what a function makes of them, in their order.
 
-    As many are under way as torch has threads, up to eight, each on one core: a chip's networks
-    are of so many short steps that threads which share each of them mostly wait for each other, the
-    more so where other programs use the cores.
+    Each is done on one core: a chip's networks are of so many short steps that threads which share
+    each of them mostly wait for each other, the more so where other programs use the cores.
 
     Args:
         work: may be called in several threads at once.
         items: taken in the caller's thread, a few ahead.
+        workers: how many are under way at once. Meanwhile the caller has one thread of torch, too.
     """
-    threads, workers = torch.get_num_threads(), chips_ahead()
-    if workers == 1:
-        for item in items:
-            yield item, work(item)
-        return
-    under_way: deque[tuple[Item, Future[Done]]] = deque()
-    pool = ThreadPoolExecutor(workers, "mapsr", initializer=torch.set_num_threads, initargs=(1,))
-    try:
-        for item in items:
-            under_way.append((item, pool.submit(work, item)))
-            if len(under_way) > workers:
+    with one_thread():
+        if workers == 1:
+            for item in items:
+                yield item, work(item)
+            return
+        under_way: deque[tuple[Item, Future[Done]]] = deque()
+        pool = ThreadPoolExecutor(workers, "mapsr")
+        try:
+            for item in items:
+                under_way.append((item, pool.submit(work, item)))
+                if len(under_way) > workers:
+                    first, done = under_way.popleft()
+                    yield first, done.result()
+            while under_way:
                 first, done = under_way.popleft()
                 yield first, done.result()
-        while under_way:
-            first, done = under_way.popleft()
-            yield first, done.result()
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        torch.set_num_threads(threads)  # of threads to come, too
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)

@@ -10,6 +10,7 @@ from torch import Tensor
 from mapsr.data import Chip
 from mapsr.errors import FittedError, PromptError
 from mapsr.legends import Crosswalk, Legend
+from mapsr.methods.ahead import chips_ahead
 from mapsr.methods.extractor import FeatureExtractor, build_extractor
 from mapsr.methods.material import ChipMaterial
 from mapsr.methods.method import FitWork, ImageFacts, Method, State, Task
@@ -18,6 +19,7 @@ from mapsr.methods.product_calibration import product_calibration
 from mapsr.methods.prompt_state import prior_of, probe_of, prompts_of
 from mapsr.methods.said import mapping
 from mapsr.methods.speed import cosines
+from mapsr.processors import one_thread
 from mapsr.progress import Progress
 from mapsr.prompts import (
     ClassPrompts,
@@ -151,9 +153,10 @@ class MapSR(Method):
         """Fit the prompts on chips, read one by one; see ``fit``."""
         assert self.prompt_settings is not None, "asked by fit"
         material = ChipMaterial(
-            self.extractor, chips, coarse, self.runtime, seed, progress, soft, recut
+            self.extractor, chips, coarse, self.runtime, seed, progress, soft, recut, chips_ahead()
         )
-        fitted = self.prompt_settings.fit(material)
+        with one_thread():  # steps of probe and EM are as short as those of a chip
+            fitted = self.prompt_settings.fit(material)
         self.prompts, self.probe, self._facts = fitted.prompts, fitted.probe, fitted.facts
         if self.prior_settings is not None and self.prior_settings.gives_probabilities:
             shares = torch.from_numpy(material.soft.shares)

@@ -31,6 +31,7 @@ class ChipMaterial:
         progress: shows the work.
         soft: name or file of the soft crosswalk.
         recut: gives all chips of so many scenes; None: ``of_scenes`` is not asked for.
+        ahead: how many chips' features are computed at once, where that is on a CPU.
     """
 
     def __init__(
@@ -43,6 +44,7 @@ class ChipMaterial:
         progress: Progress,
         soft: str = "definition",
         recut: Callable[[int], Sequence[Chip]] | None = None,
+        ahead: int = 1,
     ) -> None:
         self.names = coarse.target.names
         self.table = coarse.table
@@ -58,6 +60,7 @@ class ChipMaterial:
         self._batch = runtime.batch or 1
         self.progress = progress
         self._recut = recut
+        self._ahead = ahead
 
     def __len__(self) -> int:
         return len(self._chips)
@@ -103,8 +106,10 @@ class ChipMaterial:
         """
         extract = partial(self._extractor, remember=False)  # threads would remember in any order
         some = batches(self._chips, self._batch)
-        cpu = self.device.type == "cpu"
-        found = in_order(extract, some) if cpu else ((batch, extract(batch)) for batch in some)
+        if self.device.type == "cpu":
+            found = in_order(extract, some, self._ahead)
+        else:
+            found = ((batch, extract(batch)) for batch in some)
         steps = self.progress.track(range(len(self._chips)), what, len(self._chips))
         for batch, features in found:
             self._extractor.keep(batch, features)
