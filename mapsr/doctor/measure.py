@@ -129,7 +129,7 @@ def _at_once(cost: Cost, chip: Chip, settings: MapSettings) -> Cost:
         round_seconds = _round(cost.method, chip, at_once)
     # a fit computes features of chips at once, too
     fits = min(at_once, chips_ahead()) if device.type == "cpu" else 1
-    speed = max(1.0, at_once * cost.seconds / round_seconds * fits / at_once)
+    speed = max(1.0, fits * cost.seconds / round_seconds)
     return replace(
         cost,
         at_once=at_once,

@@ -21,6 +21,7 @@ class Encoder(nn.Module, ABC):
         weights: name and SHA-256 of the weights, None for an encoder without weights.
         linear: type of number that its linear layers multiply; see ``reduce``.
         precision: that its other products are of.
+        eager: whether torch calls its layers one by one, not compiled into one piece.
         libraries: packages on whose versions the last bit of a token depends.
     """
 
@@ -30,6 +31,7 @@ class Encoder(nn.Module, ABC):
     weights: dict[str, str] | None = None
     linear: torch.dtype = torch.float32
     precision: torch.dtype = torch.float32
+    eager: bool = True
     libraries: tuple[str, ...] = ("torch", "timm")
 
     @torch.no_grad()
@@ -59,7 +61,8 @@ class Encoder(nn.Module, ABC):
             )
         if self.products == "float32":
             return self.encode(image)
-        with reduced(self, image.device, self.linear, self.precision):
+        kinds = self.linear, self.precision
+        with reduced(self, image.device, *kinds, eager=self.eager):
             return self.encode(image).float()
 
     def reduce(self, linear: torch.dtype, others: torch.dtype) -> "Encoder":

@@ -46,7 +46,12 @@ def quantise(encoder: nn.Module) -> None:
 
 @contextmanager
 def reduced(
-    encoder: nn.Module, device: torch.device, linear: torch.dtype, others: torch.dtype
+    encoder: nn.Module,
+    device: torch.device,
+    linear: torch.dtype,
+    others: torch.dtype,
+    *,
+    eager: bool = True,
 ) -> Iterator[None]:
     """Let what the encoder computes meanwhile be of such numbers.
 
@@ -55,11 +60,12 @@ def reduced(
         device: that it computes on.
         linear: that its linear layers multiply.
         others: that its other products are of.
+        eager: whether its layers are called one by one, not compiled into one piece.
     """
     with ExitStack() as stack:
         if others != torch.float32:
             stack.enter_context(torch.autocast(device.type, others))
-        if device.type == "cpu":
+        if device.type == "cpu" and eager:
             layers = encoder.modules() if linear == torch.int8 else ()
             stack.enter_context(_Faster(layers))
         yield

@@ -140,6 +140,7 @@ def paced(encoder: Encoder, pace: Pace, *, compiles: bool) -> Encoder:
     if {pace.linear, pace.encoder} != {torch.float32}:
         encoder.reduce(pace.linear, pace.encoder)
     if compiles:
+        encoder.eager = False
         encoder.encode = compiled(encoder.encode)  # type: ignore[assignment,method-assign]
     return encoder
 

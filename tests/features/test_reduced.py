@@ -176,3 +176,9 @@ def test_autocast_around_attention_changes_nothing():
     query, key, value = (part[0, 0] for part in one)
     logits = (query * 8**-0.5) @ (key - key.mean(0)).T
     assert torch.equal(found[0, 0], logits.softmax(1) @ value)
+
+
+def test_a_compiled_encoder_is_left_to_torch(half, monkeypatch):
+    monkeypatch.setattr(reduced, "headwise_attention", lambda *_: pytest.fail("not compiled"))
+    monkeypatch.setattr(half, "eager", False)
+    half(uniform(51, 1, 3, 256, 272))
