@@ -3,7 +3,7 @@ import torch
 from stand_ins import uniform
 
 from mapsr.errors import ConfigError
-from mapsr.features.bands import RGB, BandInput, BandSettings
+from mapsr.features.bands import RGB, WAVELENGTHS_UM, BandInput, BandSettings
 
 
 def test_bands_are_picked_by_name_and_scaled_by_hand():
@@ -50,3 +50,11 @@ def test_a_band_without_a_scale_is_refused():
         BandInput(four, (0.5, 0.5, 0.5), (1, 1, 1))
     with pytest.raises(ConfigError, match=r"the model knows none for the 3 bands"):
         BandInput(BandSettings(), None, None)
+
+
+def test_wavelengths_are_sentinel_2s():
+    # B1 to B9, B11 and B12 of Sentinel-2, in nanometres
+    named = {"coastal": 443, "blue": 490, "green": 560, "red": 665, "rededge1": 705}
+    named |= {"rededge2": 740, "rededge3": 783, "nir": 842, "nir08": 865, "nir09": 945}
+    named |= {"swir16": 1610, "swir22": 2190}
+    assert {name: round(1000 * um) for name, um in WAVELENGTHS_UM.items()} == named

@@ -16,6 +16,7 @@ CASES = [
     ((29, 38), (2, 7), (11, 17)),
     ((12, 20), (6, 4), (31, 23)),
     ((5, 4), (5, 4), None),
+    ((24, 30), (12, 14), None),  # the first pixel sees more than one token
 ]
 
 
