@@ -28,6 +28,11 @@ class Budget:
         return self.gpu if values.is_cuda and self.gpu is not None else self.cpu
 
 
+# Encoders.
+
+HEAD = Budget(1 << 16)
+"""Logits of a head of bfloat16 attention from which heads are taken one by one: 128 KiB."""
+
 # Upsamplers and operators: elements of the largest temporary array of a chunk.
 
 ANYUP_LOGITS = Budget(1 << 19, 8 << 20)
@@ -45,8 +50,6 @@ ATTENTION = Budget(1 << 20, 16 << 20)
 STRIP = Budget(4096, 1 << 40)
 """Pixels of a strip of AnyUp's and JAFAR's networks: 128 channels of it are 2 MiB. A GPU takes the
 image whole."""
-HEAD = Budget(1 << 16)
-"""Logits of a head of bfloat16 attention from which heads are taken one by one: 128 KiB."""
 DENSE_ROWS = Budget(2048)
 """Pixels whose rows of A are made dense at once."""
 

@@ -36,8 +36,6 @@ class FitResult:
     encoder_seconds: float
     """One pass over all chips."""
     chips: int
-    threads: int
-    """Of torch."""
 
     @staticmethod
     def of(fit: float, upsampler: float, encoder: float, chips: int) -> "FitResult":
@@ -49,7 +47,6 @@ class FitResult:
             upsampler_seconds=upsampler,
             encoder_seconds=encoder,
             chips=chips,
-            threads=torch.get_num_threads(),
         )
 
     def as_dict(self) -> dict[str, object]:

@@ -215,9 +215,7 @@ def _stages(method: MapSR, raster: Raster, count: int, watch: Waiting) -> dict[s
     valid = torch.stack([chip.valid for chip in chips])
     settings = method.refine_settings
     with watch("superpixels"):
-        batched_superpixels(
-            image, valid, settings.segments, settings.compactness, rounds=settings.rounds
-        )
+        settings.cut(batched_superpixels, image, valid)
     with watch("blend"):
         blend = UnitBlend(raster.plan, unit)
         blend.add(windows, valid, {"map": scores})

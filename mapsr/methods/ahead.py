@@ -7,8 +7,6 @@ from typing import TypeVar
 
 import torch
 
-from mapsr.processors import one_thread
-
 Item = TypeVar("Item")
 Done = TypeVar("Done")
 
@@ -17,7 +15,7 @@ _MOST = 8
 
 
 def chips_ahead() -> int:
-    """How many chips are under way at once."""
+    """How many chips may be under way at once; to be asked before ``one_thread``."""
     return min(torch.get_num_threads(), _MOST)
 
 
@@ -26,29 +24,29 @@ def in_order(
 ) -> Iterator[tuple[Item, Done]]:
     """Yield items with what a function makes of them, in their order.
 
-    Each is done on one core: a chip's networks are of so many short steps that threads which share
-    each of them mostly wait for each other, the more so where other programs use the cores.
+    To be used within ``one_thread``: a chip's networks are of so many short steps that threads
+    which share each of them mostly wait for each other, the more so where other programs use the
+    cores.
 
     Args:
         work: may be called in several threads at once.
         items: taken in the caller's thread, a few ahead.
-        workers: how many are under way at once. Meanwhile the caller has one thread of torch, too.
+        workers: how many are under way at once; ``chips_ahead`` says how many may be.
     """
-    with one_thread():
-        if workers == 1:
-            for item in items:
-                yield item, work(item)
-            return
-        under_way: deque[tuple[Item, Future[Done]]] = deque()
-        pool = ThreadPoolExecutor(workers, "mapsr")
-        try:
-            for item in items:
-                under_way.append((item, pool.submit(work, item)))
-                if len(under_way) > workers:
-                    first, done = under_way.popleft()
-                    yield first, done.result()
-            while under_way:
+    if workers == 1:
+        for item in items:
+            yield item, work(item)
+        return
+    under_way: deque[tuple[Item, Future[Done]]] = deque()
+    pool = ThreadPoolExecutor(workers, "mapsr")
+    try:
+        for item in items:
+            under_way.append((item, pool.submit(work, item)))
+            if len(under_way) > workers:
                 first, done = under_way.popleft()
                 yield first, done.result()
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        while under_way:
+            first, done = under_way.popleft()
+            yield first, done.result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)

@@ -137,8 +137,7 @@ def paced(encoder: Encoder, pace: Pace, *, compiles: bool) -> Encoder:
         pace: which numbers it multiplies.
         compiles: let torch compile it.
     """
-    if {pace.linear, pace.encoder} != {torch.float32}:
-        encoder.reduce(pace.linear, pace.encoder)
+    encoder.reduce(pace.linear, pace.encoder)
     if compiles:
         encoder.eager = False
         encoder.encode = compiled(encoder.encode)  # type: ignore[assignment,method-assign]

@@ -1,8 +1,8 @@
 """Graph-based refinement of a chip's scores."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -19,6 +19,9 @@ from mapsr.settings import choice
 
 if TYPE_CHECKING:
     from scipy import sparse
+
+
+Superpixels = TypeVar("Superpixels")
 
 
 class PixelVectors(Protocol):
@@ -128,6 +131,17 @@ class RefineSettings:
             return False
         return self.superpixels == "torch" or device.type == "cuda"
 
+    def cut(self, slic: Callable[..., Superpixels], image: Tensor, valid: Tensor) -> Superpixels:
+        """Call ``superpixels`` or ``batched_superpixels`` as the settings say."""
+        return slic(
+            image,
+            valid,
+            self.segments,
+            self.compactness,
+            stretched=self.stretched,
+            rounds=self.rounds,
+        )
+
     def products_on(self, device: torch.device) -> torch.dtype:
         """Type of the numbers whose products compare nodes on a device."""
         able = self.precision == "bfloat16" and multiplies_bfloat16(device)
@@ -201,28 +215,14 @@ class _Cut:
 
 
 def _cut(image: Tensor, valid: Tensor, settings: RefineSettings) -> _Cut:
-    labels, counts = batched_superpixels(
-        image,
-        valid,
-        settings.segments,
-        settings.compactness,
-        stretched=settings.stretched,
-        rounds=settings.rounds,
-    )
+    labels, counts = settings.cut(batched_superpixels, image, valid)
     return _Cut(labels, counts, int(counts.max()))
 
 
 def _nodes(image: Tensor, valid: Tensor, settings: RefineSettings) -> Iterator[tuple[Tensor, int]]:
     """Yield labels (H, W) int64, negative outside, and their count, graph by graph."""
     if settings.nodes == "superpixels":
-        yield superpixels(
-            image,
-            valid,
-            settings.segments,
-            settings.compactness,
-            stretched=settings.stretched,
-            rounds=settings.rounds,
-        )
+        yield settings.cut(superpixels, image, valid)
         return
     height, width = valid.shape
     for top in range(0, height, settings.window):

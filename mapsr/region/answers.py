@@ -237,7 +237,8 @@ def _speed(making: Making) -> Record:
     parts = making.fitted.parts
     if parts.backbone is None or parts.speed is None:
         return {}
-    return {"speed": pace_of(parts, making.settings.compute.find()).facts()}
+    compute = making.settings.compute
+    return {"speed": pace_of(parts, compute.find(), compiled=compute.compile).facts()}
 
 
 class _Lines(logging.Handler):

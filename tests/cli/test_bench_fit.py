@@ -8,20 +8,19 @@ import torch
 from mapsr.benchmarks import fit as bench
 from mapsr.benchmarks import rasters
 from mapsr.cli.main import main
+from mapsr.features import TextureSettings
 from mapsr.legends import load_crosswalk, load_legend
+from mapsr.upsample import BilateralSettings
 
 
 def test_the_last_line_has_the_ratios(monkeypatch, capsys):
     small, measure = rasters._method, bench.bench_fit
 
     def weight_free(encoder, upsampler, *more):
-        from mapsr.features import TextureSettings
-        from mapsr.upsample import BilateralSettings
-
-        return small(TextureSettings().build(), BilateralSettings().build(None), *more)
+        return small(encoder, BilateralSettings().build(None), *more)
 
     monkeypatch.setattr(rasters, "_method", weight_free)
-    monkeypatch.setattr(rasters, "ViT", lambda settings: None)
+    monkeypatch.setattr(rasters, "ViT", lambda settings: TextureSettings().build())
     monkeypatch.setattr(bench, "bench_fit", lambda chips, side, p: measure(2, 176, p))
     assert main(["bench", "fit"]) == 0
     result = json.loads(capsys.readouterr().out.splitlines()[-1])
