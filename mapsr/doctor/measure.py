@@ -128,7 +128,7 @@ def _at_once(cost: Cost, chip: Chip, settings: MapSettings) -> Cost:
     if at_once > 1 and device.type == "cpu" and isinstance(settings.engine, LocalSettings):
         round_seconds = _round(cost.method, chip, at_once)
     # a fit computes features of chips at once, too
-    fits = min(at_once, chips_ahead()) if device.type == "cpu" else 1
+    fits = min(at_once, chips_ahead(device))
     speed = max(1.0, fits * cost.seconds / round_seconds)
     return replace(
         cost,

@@ -14,9 +14,9 @@ _MOST = 8
 """Items under way at the most: each takes the memory of a chip."""
 
 
-def chips_ahead() -> int:
+def chips_ahead(device: torch.device) -> int:
     """How many chips may be under way at once; to be asked before ``one_thread``."""
-    return min(torch.get_num_threads(), _MOST)
+    return min(torch.get_num_threads(), _MOST) if device.type == "cpu" else 1
 
 
 def in_order(

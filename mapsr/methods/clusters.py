@@ -11,6 +11,8 @@ from torch import Tensor
 
 from mapsr import budgets
 from mapsr.data import Chip
+from mapsr.errors import DataError
+from mapsr.legends import NODATA
 from mapsr.upsample import PixelFeatures
 
 # A channel that varies by less than this share of its size is constant but for rounding.
@@ -195,3 +197,24 @@ def _box(plane: Tensor, radius: int) -> Tensor:
     side = 2 * radius + 1
     rows = F.avg_pool2d(plane, (side, 1), stride=1, padding=(radius, 0))
     return F.avg_pool2d(rows, (1, side), stride=1, padding=(0, radius))
+
+
+def require_labels(labels: Tensor, clusters: int) -> None:
+    """Raise DataError where fewer of the sampled pixels are labelled than there are clusters.
+
+    Args:
+        labels: (n,) int64, 255 for none.
+        clusters: how many are looked for.
+    """
+    labelled = int((labels != NODATA).sum())
+    if labelled == 0:
+        raise DataError(
+            f"None of the {len(labels)} sampled pixels has a coarse label of a target class: check "
+            "the coarse product, legend.coarse and legend.crosswalk."
+        )
+    if labelled < clusters:
+        raise DataError(
+            f"{labelled} of {len(labels)} sampled pixels have a coarse label, expected at least as "
+            f"many as clusters ({clusters}): lower method.clusters, raise method.pixels, "
+            "or fit on more scenes."
+        )

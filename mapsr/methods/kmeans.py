@@ -17,18 +17,21 @@ from mapsr.data import Chip
 from mapsr.errors import ConfigError, DataError, FittedError, require_choice, require_range
 from mapsr.extras import require_extra
 from mapsr.legends import NODATA, Crosswalk, Legend
+from mapsr.methods.ahead import chips_ahead, in_order
 from mapsr.methods.clusters import (
     BandFeatures,
     Clusters,
     Features,
     are_whole,
     centres_of,
+    require_labels,
     statistics,
 )
 from mapsr.methods.extractor import FeatureExtractor, build_extractor
 from mapsr.methods.material import coarse_labels
 from mapsr.methods.method import FitWork, ImageFacts, Method, State, Task
 from mapsr.methods.parts import MethodParts, Runtime
+from mapsr.processors import one_thread
 from mapsr.progress import stage
 from mapsr.settings import Plain, choice
 
@@ -153,10 +156,11 @@ class KMeansVoting(Method):
             ConfigError: scikit-learn is not installed.
         """
         require_extra("sklearn", "method=kmeans_voting")
-        with self._runtime.watch("features"):
-            sample, labels = self._sample(task)
+        ahead = chips_ahead(self._runtime.device)
+        with self._runtime.watch("features"), one_thread():
+            sample, labels = self._sample(task, ahead)
         self._sampled = len(labels)
-        _check_labels(labels, self.settings)
+        require_labels(labels, self.settings.clusters)
         mean, deviation = statistics(sample)
         with self._runtime.watch("cluster"), stage(task.progress, "clusters"):
             settings = self.settings
@@ -254,7 +258,7 @@ class KMeansVoting(Method):
             return BandFeatures.of(chips, self.settings.radius, self._runtime.device)
         return self.extractor(chips, remember=False)  # each chip is needed once
 
-    def _sample(self, task: Task) -> tuple[Tensor, Tensor]:
+    def _sample(self, task: Task, ahead: int) -> tuple[Tensor, Tensor]:
         """Draw valid pixels of each chip; the draw depends on nothing but seed and chip.
 
         Returns:
@@ -264,8 +268,9 @@ class KMeansVoting(Method):
         share = -(-self.settings.pixels // len(chips))
         features: list[Tensor] = []
         labels: list[Tensor] = []
-        for number, chip in enumerate(task.progress.track(chips, "features", len(chips))):
-            found = self._features([chip])
+        pairs = in_order(lambda chip: self._features([chip]), chips, ahead)
+        shown = task.progress.track(pairs, "features", len(chips))
+        for number, (chip, found) in enumerate(shown):
             choices = chip.valid.nonzero()  # (n, 2)
             generator = torch.Generator().manual_seed(task.seed * 1_000_003 + number)
             rows, columns = choices[torch.randperm(len(choices), generator=generator)[:share]].T
@@ -283,18 +288,3 @@ class KMeansVoting(Method):
         absent = [name for number, name in enumerate(self._classes) if number not in won]
         if absent:
             logger.warning("no cluster is of %s: the map will hardly show it", ", ".join(absent))
-
-
-def _check_labels(labels: Tensor, settings: KMeansSettings) -> None:
-    labelled = int((labels != NODATA).sum())
-    if labelled == 0:
-        raise DataError(
-            f"None of the {len(labels)} sampled pixels has a coarse label of a target class: check "
-            "the coarse product, legend.coarse and legend.crosswalk."
-        )
-    if labelled < settings.clusters:
-        raise DataError(
-            f"{labelled} of {len(labels)} sampled pixels have a coarse label, expected at least as "
-            f"many as clusters ({settings.clusters}): lower method.clusters, raise method.pixels, "
-            "or fit on more scenes."
-        )

@@ -152,8 +152,9 @@ class MapSR(Method):
     ) -> None:
         """Fit the prompts on chips, read one by one; see ``fit``."""
         assert self.prompt_settings is not None, "asked by fit"
+        runtime, ahead = self.runtime, chips_ahead(self.runtime.device)
         material = ChipMaterial(
-            self.extractor, chips, coarse, self.runtime, seed, progress, soft, recut, chips_ahead()
+            self.extractor, chips, coarse, runtime, seed, progress, soft, recut, ahead
         )
         with one_thread():  # steps of probe and EM are as short as those of a chip
             fitted = self.prompt_settings.fit(material)

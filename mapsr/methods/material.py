@@ -31,7 +31,7 @@ class ChipMaterial:
         progress: shows the work.
         soft: name or file of the soft crosswalk.
         recut: gives all chips of so many scenes; None: ``of_scenes`` is not asked for.
-        ahead: how many chips' features are computed at once, where that is on a CPU.
+        ahead: how many batches' features are computed at once.
     """
 
     def __init__(
@@ -106,10 +106,7 @@ class ChipMaterial:
         """
         extract = partial(self._extractor, remember=False)  # threads would remember in any order
         some = batches(self._chips, self._batch)
-        if self.device.type == "cpu":
-            found = in_order(extract, some, self._ahead)
-        else:
-            found = ((batch, extract(batch)) for batch in some)
+        found = in_order(extract, some, self._ahead)
         steps = self.progress.track(range(len(self._chips)), what, len(self._chips))
         for batch, features in found:
             self._extractor.keep(batch, features)

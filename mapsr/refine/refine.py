@@ -62,8 +62,8 @@ class RefineSettings:
     of a batch where they are, with the graph and its solution there too; "auto": torch on a GPU,
     else skimage. Maps differ about as much as those of two seeds do."""
     rounds: int = ROUNDS
-    """SLIC's rounds of assignment and update. Superpixels hardly change after a few; 5 take half of
-    the time."""
+    """SLIC's rounds of assignment and update; the paper of SLIC finds ten enough. Fewer take less
+    time: speed=fast takes 5, and docs/speed.md says what its settings cost together."""
     stretched: bool = False
     """Stretch each chip's values to [0, 1] before colours are compared, as the released code does:
     the same edge then counts more in a dull chip. false cuts all chips of a raster alike."""

@@ -12,7 +12,8 @@ from mapsr.processors import one_thread
 def threads(request):
     before = torch.get_num_threads()
     torch.set_num_threads(request.param)
-    assert chips_ahead() == request.param
+    assert chips_ahead(torch.device("cpu")) == request.param
+    assert chips_ahead(torch.device("cuda")) == 1
     with one_thread():
         yield request.param
     assert torch.get_num_threads() == request.param

@@ -1,6 +1,7 @@
 """speed=fast: what it changes, what it leaves, and where it can't do what was asked."""
 
 import logging
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,11 +13,12 @@ from mapsr.errors import ConfigError
 from mapsr.features import ViT, ViTSettings
 from mapsr.geo import Window
 from mapsr.legends import LandClass, Legend
-from mapsr.methods import MethodParts, Runtime
+from mapsr.methods import ComputeSettings, MethodParts, Runtime
 from mapsr.methods.kmeans import KMeansSettings
 from mapsr.methods.speed import FastSettings, Pace, pace_of
 from mapsr.prompts import ClassPrompts
 from mapsr.refine import RefineSettings, refine
+from mapsr.region import answers
 from mapsr.settings import chosen
 from mapsr.upsample import (
     AnyUpSettings,
@@ -241,3 +243,16 @@ def test_what_speed_may_change_of_each_part():
     for kind, may in coarsens.items():
         assert getattr(kind, "coarsens", False) is may
     assert AnyUpSettings.halves and ViTSettings.halves
+
+
+@pytest.mark.parametrize("compiles", [True, False])
+def test_a_maps_record_says_what_a_compiled_encoder_multiplies(weights, able, compiles):
+    """It said int8 where torch compiled the encoder in bfloat16."""
+    compute = ComputeSettings(device="cpu", compile=compiles)
+    making = SimpleNamespace(
+        fitted=SimpleNamespace(parts=parts(weights, {"kind": "fast"})),
+        settings=SimpleNamespace(compute=compute),
+    )
+    pace = pace_of(making.fitted.parts, CPU, compiled=compiles)
+    assert answers._speed(making)["speed"] == pace.facts()
+    assert not compiles or "int8," not in pace.facts()["encoder"]
