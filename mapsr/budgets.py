@@ -47,9 +47,12 @@ CELLS = Budget(1 << 18, 16 << 20)
 """A local operator's products: 1 MiB on a CPU, which its allocator hands out again."""
 ATTENTION = Budget(1 << 20, 16 << 20)
 """Logits of global attention, pixels x tokens of one head: 4 MiB on a CPU."""
-STRIP = Budget(4096, 1 << 40)
-"""Pixels of a strip of AnyUp's and JAFAR's networks: 128 channels of it are 2 MiB. A GPU takes the
+STRIP = Budget(2048, 1 << 40)
+"""Pixels of a strip of AnyUp's and JAFAR's networks: 128 channels of it are 1 MiB. A GPU takes the
 image whole."""
+FILTERED = Budget(4096)
+"""Outputs of a 3 x 3 convolution by minimal filtering: 128 channels of what it makes of them are
+4.5 MiB, three times, but of half as many its products are too small to be fast."""
 DENSE_ROWS = Budget(2048)
 """Pixels whose rows of A are made dense at once."""
 

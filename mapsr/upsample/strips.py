@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mapsr import budgets
+from mapsr.upsample.minimal import Convolution
 
 
 @dataclass
@@ -47,8 +48,13 @@ class Rows:
         matrix = weight.flatten(1).T.to(self.values.dtype)
         if into is None:
             into = Rows(self.values.new_empty(*self.values.shape[:3], len(weight)), self.spare)
+        whole = matrix.expand(len(self.values), -1, -1)
         for strip in self._strips():
-            into.values[:, strip] = self.values[:, strip] @ matrix
+            here, there = self.values[:, strip], into.values[:, strip]
+            if into is self:
+                there.copy_(here @ matrix)
+            else:
+                torch.bmm(_pixels(here), whole, out=_pixels(there))
         return into
 
     def encode(self, encoder: nn.Sequential, into: "Rows | None" = None) -> "Rows":
@@ -124,12 +130,12 @@ class Rows:
             channels = convolution.out_channels
             into = Rows(self.values.new_empty(*self.values.shape[:3], channels))
         affine = None if norm is None else self._affine(norm)
-        for strip in self._strips():
+        convolve = Convolution(convolution.weight, convolution.bias)
+        for strip in self._strips(convolve):
             x = self._around(strip, reach)
             if affine is not None:
                 x = F.silu(torch.addcmul(affine[1], x, affine[0]), inplace=True)
-            plane = F.conv2d(x.permute(0, 3, 1, 2), convolution.weight, convolution.bias)
-            into.values[:, strip] = plane.permute(0, 2, 3, 1)
+            into.values[:, strip] = convolve(x)
         return into
 
     def _around(self, strip: slice, reach: int) -> Tensor:
@@ -146,16 +152,16 @@ class Rows:
 
     def convolve(self, weight: Tensor) -> None:
         """Apply a 3 x 3 convolution with zero padding in place, weight (C, C, 3, 3)."""
+        convolve = Convolution(weight.to(self.values.dtype))
         above = torch.zeros_like(self.values[:, :1])  # the row over the strip, before its change
-        for strip in self._strips():
+        for strip in self._strips(convolve):
             here = self.values[:, strip]
             below = self.values[:, strip.stop : strip.stop + 1]
             if below.shape[1] == 0:
                 below = torch.zeros_like(above)
-            rows = torch.cat([above, here, below], dim=1).permute(0, 3, 1, 2)
+            rows = F.pad(torch.cat([above, here, below], dim=1), (0, 0, 1, 1))
             above = here[:, -1:].clone()
-            plane = F.conv2d(rows, weight.to(rows.dtype), padding=(0, 1))
-            here.copy_(plane.permute(0, 2, 3, 1))
+            here.copy_(convolve(rows))
 
     def _through(self, norm: nn.GroupNorm, convolution: nn.Conv2d) -> "Rows":
         matrix = self._matrix(convolution)
@@ -195,9 +201,14 @@ class Rows:
             shift[:, None, None].to(self.values.dtype),
         )
 
-    def _strips(self) -> Iterator[slice]:
+    def _strips(self, convolve: Convolution | None = None) -> Iterator[slice]:
+        """Some rows at a time, as many as suit the convolution."""
         batch, height, width, _ = self.values.shape
-        step = min(height, max(1, budgets.STRIP.on(self.values) // (batch * width)))
+        pixels = batch * width
+        if convolve is None:
+            step = max(1, budgets.STRIP.on(self.values) // pixels)
+        else:
+            step = convolve.rows(pixels)
         for top in range(0, height, step):
             yield slice(top, min(top + step, height))
 
