@@ -268,9 +268,10 @@ class KMeansVoting(Method):
         share = -(-self.settings.pixels // len(chips))
         features: list[Tensor] = []
         labels: list[Tensor] = []
-        pairs = in_order(lambda chip: self._features([chip]), chips, ahead)
-        shown = task.progress.track(pairs, "features", len(chips))
-        for number, (chip, found) in enumerate(shown):
+        shown = task.progress.track(enumerate(chips), "features", len(chips))
+        valid = ((number, chip) for number, chip in shown if chip.valid.any())
+        pairs = in_order(lambda item: self._features([item[1]]), valid, ahead)
+        for (number, chip), found in pairs:
             choices = chip.valid.nonzero()  # (n, 2)
             generator = torch.Generator().manual_seed(task.seed * 1_000_003 + number)
             rows, columns = choices[torch.randperm(len(choices), generator=generator)[:share]].T
@@ -278,7 +279,8 @@ class KMeansVoting(Method):
             pixels = rows * found.size[1] + columns
             features.append(found.at(pixels.to(self._runtime.device))[0].cpu())
             labels.append(coarse_labels(chip, task.coarse.table)[rows, columns].long())
-        return torch.cat(features), torch.cat(labels)
+        none = torch.zeros(0, 1), torch.zeros(0, dtype=torch.int64)
+        return (torch.cat(features), torch.cat(labels)) if labels else none
 
     def _report(self, found: Tensor) -> None:
         clusters = self._fitted()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import copy
-from functools import cached_property, partial
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -17,6 +17,14 @@ from mapsr.methods.parts import Runtime
 from mapsr.progress import Progress
 from mapsr.prompts import Sample, class_shares
 from mapsr.upsample import PixelFeatures
+
+_NONE = (
+    "No pixel of the scenes to fit on has a coarse label of a target class: check the coarse "
+    "product, legend.coarse and legend.crosswalk.",
+    "No pixel of the scenes to fit on has truth of a target class: check the truth and "
+    "legend.truth.",
+)
+"""What is said where there is no coarse label; and no truth."""
 
 
 class ChipMaterial:
@@ -99,21 +107,42 @@ class ChipMaterial:
         return class_shares(counts[: len(shares)], shares)
 
     def batches(self, labels: str, what: str) -> Iterator[tuple[PixelFeatures, Tensor]]:
-        """Yield all chips in order, neighbouring ones of one size together.
+        """Yield all chips with labels in order, neighbouring ones of one size together.
 
         Raises:
+            PromptError: there is no labelled pixel.
             DataError: a scene has not the labels.
         """
-        extract = partial(self._extractor, remember=False)  # threads would remember in any order
-        some = batches(self._chips, self._batch)
-        found = in_order(extract, some, self._ahead)
+        for _, features, planes in self._labelled(labels, what):
+            yield features, planes
+
+    def _labelled(self, labels: str, what: str) -> Iterator[tuple[int, PixelFeatures, Tensor]]:
+        """Yield batches with the number of their first chip; those without labels cost nothing."""
+        found = in_order(self._extracted, self._read_all(labels), self._ahead)
         steps = self.progress.track(range(len(self._chips)), what, len(self._chips))
-        for batch, features in found:
+        done, first = 0, -1
+        for (first, batch, planes), features in found:
             self._extractor.keep(batch, features)
-            for _ in batch:
+            for _ in range(done, first + len(batch)):
                 next(steps)
-            yield features, padded(torch.stack([self._read(c, labels) for c in batch]), features)
-        next(steps, None)  # the last one is done
+            done = first + len(batch)
+            yield first, features, padded(planes, features)
+        for _ in steps:  # to the end, whatever the last chips hold
+            pass
+        if first < 0:
+            raise PromptError(_NONE[labels == "truth"])
+
+    def _read_all(self, labels: str) -> Iterator[tuple[int, list[Chip], Tensor]]:
+        """Batches with some label, each with the number of its first chip and its labels."""
+        first = 0
+        for batch in batches(self._chips, self._batch):
+            planes = torch.stack([self._read(chip, labels) for chip in batch])
+            if (planes != NODATA).any():
+                yield first, batch, planes
+            first += len(batch)
+
+    def _extracted(self, found: tuple[int, list[Chip], Tensor]) -> PixelFeatures:
+        return self._extractor(found[1], remember=False)  # threads would remember in any order
 
     def sample(self, pixels: int, labels: str) -> Sample:
         """Draw labelled pixels evenly from the chips.
@@ -125,23 +154,18 @@ class ChipMaterial:
         share = -(-pixels // len(self._chips))
         features: list[Tensor] = []
         found: list[Tensor] = []
-        for some, planes in self.batches(labels, "features"):
+        chips: list[Tensor] = []
+        for first, some, planes in self._labelled(labels, "features"):
             for part, plane in enumerate(planes):
-                flat = plane.flatten()
+                flat, number = plane.flatten(), first + part
                 choices = (flat != NODATA).nonzero()[:, 0]
-                generator = torch.Generator().manual_seed(self.seed * 1_000_003 + len(found))
+                generator = torch.Generator().manual_seed(self.seed * 1_000_003 + number)
                 order = torch.randperm(len(choices), generator=generator)[:share]
                 drawn = choices[order.to(choices.device)]
                 features.append(some.select(part).at(drawn)[0])
                 found.append(flat[drawn])
-        every = torch.cat(found)
-        if len(every) == 0:
-            raise PromptError(
-                "No pixel of the scenes to fit on has a coarse label of a target class: check the "
-                "coarse product, legend.coarse and legend.crosswalk."
-            )
-        chips = torch.arange(len(found)).repeat_interleave(torch.tensor([len(f) for f in found]))
-        return Sample(torch.cat(features), every, chips)
+                chips.append(torch.full((len(drawn),), number))
+        return Sample(torch.cat(features), torch.cat(found), torch.cat(chips))
 
     def _read(self, chip: Chip, labels: str) -> Tensor:
         if labels == "truth":

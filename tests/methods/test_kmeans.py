@@ -236,6 +236,8 @@ def test_invalid_pixels_are_neither_sampled_nor_seen_around(tmp_path):
     blind = replace(CHIPS[0], valid=torch.zeros_like(CHIPS[0].valid))
     both = fitted(tmp_path, ALL, [blind, CHIPS[1]])
     assert both.facts()["sampled_pixels"] == int(CHIPS[1].valid.sum())
+    with pytest.raises(DataError, match="None of the 0 sampled pixels has a coarse label"):
+        fitted(tmp_path, ALL, [blind])
 
 
 def test_no_more_pixels_than_asked_for_come_from_each_chip(tmp_path):

@@ -9,6 +9,8 @@ from stand_ins import MeanColour
 from mapsr.errors import ConfigError, DataError, FittedError, PromptError
 from mapsr.legends import LandClass
 from mapsr.methods import FeatureExtractor, ImageFacts, MapSR, Runtime, Task
+from mapsr.methods.extractor import batches
+from mapsr.methods.material import ChipMaterial
 from mapsr.progress import Quiet
 from mapsr.prompts import ClassPrompts, CoarsePromptSettings, TruthPromptSettings
 from mapsr.refine import RefineSettings
@@ -218,17 +220,39 @@ def test_a_class_without_prompt_never_shows():
     assert set(layers["map"].argmax(1).unique().tolist()) == {0, 1}
 
 
-@pytest.mark.parametrize(
-    ("through", "message"),
-    [
-        ("pixels", "No pixel of the scenes to fit on has a coarse label of a target class"),
-        ("operator", "Only 0 of 2 classes has pixels for a prompt"),
-    ],
-)
-def test_scenes_without_a_labelled_pixel(through, message):
-    unlabelled = [replace(chip, coarse=torch.full_like(chip.coarse, 255)) for chip in CHIPS]
-    with pytest.raises(PromptError, match=message):
+@pytest.mark.parametrize("through", ["pixels", "operator"])
+def test_scenes_without_a_labelled_pixel(through):
+    unlabelled = [unlabelled_of(chip) for chip in CHIPS]
+    with pytest.raises(PromptError, match="No pixel of the scenes to fit on has a coarse label"):
         fitted(replace(SETTINGS, through=through), chips=unlabelled)
+
+
+def unlabelled_of(chip):
+    return replace(chip, coarse=torch.full_like(chip.coarse, 255))
+
+
+@pytest.mark.parametrize(("batch", "all_calls"), [(1, 5), (2, 3)])
+@pytest.mark.parametrize("through", ["pixels", "operator"])
+def test_chips_without_labels_are_not_encoded_and_leave_the_fit_as_it_is(
+    through, batch, all_calls, monkeypatch
+):
+    empty = [unlabelled_of(make_chip(number)) for number in (4, 5, 6)]
+    chips = [CHIPS[0], *empty, CHIPS[2]]
+    settings = replace(SETTINGS, through=through)
+    few = fitted(settings, chips=chips, batch=batch)
+    assert few.extractor.encoder.calls == 2
+    monkeypatch.setattr(ChipMaterial, "_read_all", every_batch)
+    every = fitted(settings, chips=chips, batch=batch)
+    assert every.extractor.encoder.calls == all_calls
+    assert torch.equal(few.prompts.vectors, every.prompts.vectors)
+    assert torch.equal(few.probe.weight, every.probe.weight)
+
+
+def every_batch(material, labels):
+    first = 0
+    for batch in batches(material._chips, material._batch):
+        yield first, batch, torch.stack([material._read(chip, labels) for chip in batch])
+        first += len(batch)
 
 
 def test_scenes_of_one_class_only():
