@@ -2,6 +2,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from stand_ins import normal, random_anyup
+from torch import nn
 
 from mapsr import budgets
 from mapsr.upsample.strips import Rows, pool_matrix
@@ -11,6 +12,7 @@ from mapsr.upsample.strips import Rows, pool_matrix
 def strip(request, monkeypatch):
     """As one strip and as many."""
     monkeypatch.setattr(budgets, "STRIP", budgets.Budget(request.param))
+    monkeypatch.setattr(budgets, "FILTERED", budgets.Budget(request.param))
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,26 @@ def test_a_1_x_1_convolution_may_overwrite_its_input(strip):
     rows = Rows.of(x)
     rows.linear(weight, into=rows)
     torch.testing.assert_close(image_of(rows), F.conv2d(x, weight), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("channels", [6, 32])  # summed directly, and by minimal filtering
+def test_a_3_x_3_convolution_in_place_is_that_of_torch(strip, channels):
+    x, weight = normal(67, 2, channels, 11, 13), normal(68, channels, channels, 3, 3) / channels
+    rows = Rows.of(x)
+    rows.convolve(weight)
+    expected = F.conv2d(x, weight, padding=1)
+    torch.testing.assert_close(image_of(rows), expected, rtol=0, atol=2e-5)
+
+
+@pytest.mark.parametrize("side", [1, 3])
+@pytest.mark.parametrize("channels", [6, 32])
+def test_a_convolution_with_reflected_edges_is_that_of_torch(strip, channels, side):
+    torch.manual_seed(69)
+    convolution = nn.Conv2d(channels, 40, side, padding=side // 2, padding_mode="reflect")
+    x = normal(70, 2, channels, 11, 13)
+    with torch.no_grad():
+        rows = Rows.of(x).convolved(convolution)
+        torch.testing.assert_close(image_of(rows), convolution(x), rtol=0, atol=2e-5)
 
 
 def test_taking_an_image_leaves_it_as_it_was(block):
