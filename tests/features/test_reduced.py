@@ -1,13 +1,14 @@
 import pytest
 import stand_ins  # noqa: F401 - one thread
 import torch
+import torch.nn.functional as F
 from stand_ins import MeanColour, uniform
 from torch import nn
 
 from mapsr.features import ViT, ViTSettings, reduced
 from mapsr.features.cache import TokenCache
 from mapsr.features.cached import CachedEncoder
-from mapsr.features.reduced import headwise_attention, quantise, whole_linear
+from mapsr.features.reduced import FIRST, headwise_attention, quantise, whole_linear
 
 SETTINGS = ViTSettings("vit_tiny_patch16_224", layer=1)
 CPU = torch.device("cpu")
@@ -86,23 +87,63 @@ def test_int8_tokens_are_near_those_of_float32_and_float32_themselves(encoder, o
 
 
 def test_a_quantised_layer_by_hand():
-    layer = nn.Linear(2, 2, bias=True).requires_grad_(False)
-    layer.weight[:] = torch.tensor([[127.0, -3.4], [0.5, 1.0]])
+    layer = nn.Linear(3, 2, bias=True).requires_grad_(False)
+    layer.weight[:] = torch.tensor([[127.0, -3.4, 1.0], [0.5, 1.0, 0.0]])
     layer.bias[:] = torch.tensor([10.0, 0.0])
-    quantise(layer)
-    # weights 127, -3 in steps of one; 64, 127 in steps of 1/127
-    assert layer.whole_weight.T.tolist() == [[127, -3], [64, 127]]
-    # the row is 127, -1 in steps of 2; the second row has steps of its own
-    x = torch.tensor([[254.0, -1.6], [0.0, 0.0], [0.0, 0.0254]])
+    quantise(layer, first=0)
+    # weights 127, -3, 1 in steps of one; 64, 127, 0 in steps of 1/127
+    assert layer.whole_weight.T.tolist() == [[127, -3, 1], [64, 127, 0]]
+    # 0 .. 254 in steps of one: 100.4 is 100; -5 .. 503 in steps of two: 98.2 is 99
+    x = torch.tensor([[254.0, 0.0, 100.4], [503.0, -5.0, 98.2], [0.0, 0.0, 0.0], [2.5, 2.5, 2.5]])
     found = whole_linear(x, layer, layer.bias)
-    first = [2 * (127 * 127 + 3) + 10, 2 * (64 * 127 - 127) / 127]
-    last = [0.0254 * -3 + 10, 0.0254]
-    torch.testing.assert_close(found, torch.tensor([first, [10.0, 0.0], last]))
+    expected = [
+        [254 * 127 + 100 + 10, 254 * 64 / 127],
+        [503 * 127 + 5 * 3 + 99 + 10, (503 * 64 - 5 * 127) / 127],
+        [10, 0],
+        [2.5 * 125 + 10, 2.5 * 191 / 127],
+    ]
+    torch.testing.assert_close(found, torch.tensor(expected))
+
+
+def test_rows_of_nearly_equal_values_are_multiplied_all_the_same():
+    layer = nn.Linear(64, 32).requires_grad_(False)
+    quantise(layer, first=0)
+    x = 1e4 + torch.tensor([0.0, 1e-3, 1.0])[:, None] * uniform(46, 3, 64)
+    weight = layer.whole_weight.T * layer.weight_scale[:, None].double()
+    expected = F.linear(x.double(), weight, layer.bias.double())
+    error = (whole_linear(x, layer, layer.bias) - expected).abs().max()
+    assert error < 0.1
+
+
+def test_values_of_one_sign_have_as_many_steps_as_others():
+    layer = nn.Linear(64, 32, bias=False).requires_grad_(False)
+    layer.weight[:] = layer.weight.sign()  # without rounding of their own
+    quantise(layer, first=0)
+    x = uniform(47, 200, 64)  # in [0, 1]: steps of 1/254, each rounded by 1/508 at the most
+    whole = F.linear(x, layer.weight)
+    error = whole_linear(x, layer, None) - whole
+    assert error.square().mean().sqrt() < 1.1 * (64 / 12) ** 0.5 / 254
+
+
+def test_the_first_block_keeps_its_numbers(encoder):
+    other = ViT(SETTINGS)
+    other.reduce(torch.int8, BFLOAT16)
+    kept = [
+        name
+        for name, module in other.named_modules()
+        if isinstance(module, nn.Linear) and not hasattr(module, "whole_weight")
+    ]
+    assert [name.removeprefix("vit.blocks.0.") for name in kept] == [
+        "attn.qkv",
+        "attn.proj",
+        "mlp.fc1",
+        "mlp.fc2",
+    ]
 
 
 def test_an_outlier_of_one_token_does_not_coarsen_the_others():
     layer = nn.Linear(64, 32).requires_grad_(False)
-    quantise(layer)
+    quantise(layer, first=0)
     x = uniform(44, 5, 64)
     alone = whole_linear(x[:4], layer, layer.bias)
     x[4] *= 1e6
@@ -111,7 +152,7 @@ def test_an_outlier_of_one_token_does_not_coarsen_the_others():
 
 def test_what_is_no_number_stays_none():
     layer = nn.Linear(8, 4).requires_grad_(False)
-    quantise(layer)
+    quantise(layer, first=0)
     x = uniform(45, 2, 8)
     x[0, 3] = torch.nan
     found = whole_linear(x, layer, layer.bias)
@@ -124,6 +165,7 @@ def test_linear_layers_are_int8_also_where_a_model_multiplies_by_itself(monkeypa
     class Own(MeanColour):
         def __init__(self):
             super().__init__()
+            self.before = nn.ModuleList(nn.Linear(4, 4) for _ in range(FIRST))
             self.layer = nn.Linear(4, 3, bias=False).requires_grad_(False)
 
         def encode(self, image):
