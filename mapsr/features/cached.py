@@ -9,6 +9,7 @@ from torch import Tensor
 
 from mapsr.features.cache import TokenCache, TokenKey
 from mapsr.features.encoder import Encoder
+from mapsr.features.reduced import ROUNDING
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ class CachedEncoder:
             "versions": {name: metadata.version(name) for name in encoder.libraries},
         }
         if encoder.products != "float32":
-            self._facts["products"] = encoder.products
+            self._facts |= {"products": encoder.products, "rounding": ROUNDING}
 
     def __call__(self, image: Tensor) -> Tensor:
         """Encode images; see ``Encoder.forward``."""

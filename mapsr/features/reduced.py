@@ -20,6 +20,8 @@ _LAYERS = (nn.Linear, nn.Conv2d)
 _LARGEST = 127
 _TINY = 1e-30
 _RELATIVE = 1e-6
+# To be raised where tokens change: those of earlier versions in a cache are then not taken.
+ROUNDING = 2
 # The layers of a transformer's first block: what they round away is lost for all blocks behind, so
 # that they cost twice as much of the tokens' accuracy as others, and are few of the products.
 FIRST = 4

@@ -73,6 +73,14 @@ def test_int8_and_bfloat16_tokens_are_cached_apart(tmp_path):
     assert (cache.hits, cache.misses) == (0, 2)
 
 
+def test_tokens_that_were_rounded_otherwise_are_not_taken_from_the_cache(tmp_path, monkeypatch):
+    cache, image = TokenCache(tmp_path, 1.0), uniform(43, 1, 3, 8, 12)
+    CachedEncoder(MeanColour().reduce(torch.int8, BFLOAT16), {}, cache)(image)
+    monkeypatch.setattr("mapsr.features.cached.ROUNDING", 3)
+    CachedEncoder(MeanColour().reduce(torch.int8, BFLOAT16), {}, cache)(image)
+    assert (cache.hits, cache.misses) == (0, 2)
+
+
 @pytest.mark.parametrize("others", [torch.float32, BFLOAT16])
 def test_int8_tokens_are_near_those_of_float32_and_float32_themselves(encoder, others):
     other = ViT(SETTINGS)
