@@ -40,7 +40,7 @@ class CachedEncoder:
         self._known = encoder.weights is not None or next(encoder.parameters(), None) is None
         if not self._known:
             logger.warning("tokens are not cached: the weights of the encoder have no hash")
-        self._facts = {
+        self._facts: dict[str, object] = {
             "class": type(encoder).__name__,
             "settings": {key: value for key, value in settings.items() if key not in _PLACES},
             "weights": encoder.weights and encoder.weights["sha256"],
