@@ -117,7 +117,7 @@ class ChipMaterial:
             yield features, planes
 
     def _labelled(self, labels: str, what: str) -> Iterator[tuple[int, PixelFeatures, Tensor]]:
-        """Yield batches with the number of their first chip; those without labels cost nothing."""
+        """Yield batches with the number of their first chip; those without labels are left out."""
         found = in_order(self._extracted, self._read_all(labels), self._ahead)
         steps = self.progress.track(range(len(self._chips)), what, len(self._chips))
         done, first = 0, -1

@@ -22,8 +22,8 @@ from mapsr import budgets
 TAPS = 3
 OUTPUTS = 4
 SIDE = OUTPUTS + TAPS - 1
-# The last point is infinity. Reciprocal pairs keep powers small: rounding errors are a fifth of
-# those of the usual 0, 1, -1, 2, -2 (Barabasz et al. 2020, doi:10.1145/3412380).
+# The last point is infinity. Reciprocal pairs keep powers small: rounding errors are less than half
+# of those of the usual 0, 1, -1, 2, -2 (why: Barabasz et al. 2020, doi:10.1145/3412380).
 POINTS = (0.0, 2 / 3, -2 / 3, 3 / 2, -3 / 2)
 # Of fewer channels, the outputs' way back from the points costs more than the sums themselves.
 FEWEST = 32
