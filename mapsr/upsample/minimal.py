@@ -17,8 +17,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mapsr import budgets
-
 TAPS = 3
 OUTPUTS = 4
 SIDE = OUTPUTS + TAPS - 1
@@ -34,6 +32,9 @@ class Convolution:
 
     One of 3 x 3 on a CPU in float32 goes by minimal filtering, whose results differ from the direct
     sums by a few roundings; all others by torch's own, which knows what is fast there.
+
+    Attributes:
+        minimal: whether it goes so; then ``OUTPUTS`` rows at a time, or a multiple, waste nothing.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
@@ -45,12 +46,6 @@ class Convolution:
             kernel, _, _ = transforms()
             products = torch.einsum("ki,ocij,lj->klco", kernel, weight.double(), kernel)
             self.products = products.flatten(0, 1).float()  # (36, C, O)
-
-    def rows(self, pixels: int) -> int:
-        """How many rows of so many pixels should be computed at once."""
-        if not self.minimal:
-            return max(1, budgets.STRIP.on(self.weight) // pixels)
-        return max(1, budgets.FILTERED.on(self.weight) // pixels // OUTPUTS) * OUTPUTS
 
     def __call__(self, x: Tensor) -> Tensor:
         """(B, h + k - 1, w + k - 1, C) to (B, h, w, O)."""

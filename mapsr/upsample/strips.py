@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mapsr import budgets
-from mapsr.upsample.minimal import Convolution
+from mapsr.upsample.minimal import OUTPUTS, Convolution
 
 
 @dataclass
@@ -45,16 +45,15 @@ class Rows:
 
     def linear(self, weight: Tensor, into: "Rows | None" = None) -> "Rows":
         """Apply a 1 x 1 convolution; ``into`` may be these rows themselves."""
-        matrix = weight.flatten(1).T.to(self.values.dtype)
+        matrix = self._matrix(weight)
         if into is None:
             into = Rows(self.values.new_empty(*self.values.shape[:3], len(weight)), self.spare)
-        whole = matrix.expand(len(self.values), -1, -1)
         for strip in self._strips():
-            here, there = self.values[:, strip], into.values[:, strip]
+            here, there = _pixels(self.values[:, strip]), _pixels(into.values[:, strip])
             if into is self:
                 there.copy_(here @ matrix)
             else:
-                torch.bmm(_pixels(here), whole, out=_pixels(there))
+                torch.bmm(here, matrix, out=there)
         return into
 
     def encode(self, encoder: nn.Sequential, into: "Rows | None" = None) -> "Rows":
@@ -87,7 +86,7 @@ class Rows:
         """Apply a residual block in place."""
         norm, _, first, other, _, second = cast(Any, layer.block)
         inner = self._through(norm, first)
-        matrix = self._matrix(second)
+        matrix = self._matrix(second.weight)
         for strip, active in inner._activated(other):
             _pixels(self.values[:, strip]).baddbmm_(_pixels(active), matrix)
 
@@ -153,18 +152,17 @@ class Rows:
     def convolve(self, weight: Tensor) -> None:
         """Apply a 3 x 3 convolution with zero padding in place, weight (C, C, 3, 3)."""
         convolve = Convolution(weight.to(self.values.dtype))
-        above = torch.zeros_like(self.values[:, :1])  # the row over the strip, before its change
+        above = torch.zeros_like(self.values[:, 0])  # the row over the strip, before its change
         for strip in self._strips(convolve):
             here = self.values[:, strip]
-            below = self.values[:, strip.stop : strip.stop + 1]
-            if below.shape[1] == 0:
-                below = torch.zeros_like(above)
-            rows = F.pad(torch.cat([above, here, below], dim=1), (0, 0, 1, 1))
-            above = here[:, -1:].clone()
+            last = int(strip.stop == self.size[0])  # there is no row below
+            rows = F.pad(self.values[:, strip.start : strip.stop + 1], (0, 0, 1, 1, 1, last))
+            rows[:, 0, 1:-1] = above
+            above = here[:, -1].clone()
             here.copy_(convolve(rows))
 
     def _through(self, norm: nn.GroupNorm, convolution: nn.Conv2d) -> "Rows":
-        matrix = self._matrix(convolution)
+        matrix = self._matrix(convolution.weight)
         if self.spare is None or self.spare.shape != self.values.shape:
             self.spare = torch.empty_like(self.values)
         inner = Rows(self.spare)
@@ -172,9 +170,9 @@ class Rows:
             torch.bmm(_pixels(active), matrix, out=_pixels(inner.values[:, strip]))
         return inner
 
-    def _matrix(self, convolution: nn.Conv2d) -> Tensor:
+    def _matrix(self, weight: Tensor) -> Tensor:
         """The matrix of a 1 x 1 convolution, once for each image: (B, C, channels)."""
-        matrix = convolution.weight.flatten(1).T.to(self.values.dtype)
+        matrix = weight.flatten(1).T.to(self.values.dtype)
         return matrix.expand(len(self.values), -1, -1)
 
     def _activated(self, norm: nn.GroupNorm) -> Iterator[tuple[slice, Tensor]]:
@@ -204,11 +202,9 @@ class Rows:
     def _strips(self, convolve: Convolution | None = None) -> Iterator[slice]:
         """Some rows at a time, as many as suit the convolution."""
         batch, height, width, _ = self.values.shape
-        pixels = batch * width
-        if convolve is None:
-            step = max(1, budgets.STRIP.on(self.values) // pixels)
-        else:
-            step = convolve.rows(pixels)
+        filtered = convolve is not None and convolve.minimal
+        budget, tile = (budgets.FILTERED, OUTPUTS) if filtered else (budgets.STRIP, 1)
+        step = max(1, budget.on(self.values) // (batch * width) // tile) * tile
         for top in range(0, height, step):
             yield slice(top, min(top + step, height))
 

@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 from stand_ins import normal
 
+from mapsr.upsample import minimal
 from mapsr.upsample.minimal import Convolution, transforms
 
 
@@ -40,6 +41,18 @@ def test_rounding_is_that_of_a_few_direct_sums():
     assert error < 8 * (plain - exact).square().mean().sqrt()
 
 
+def test_the_points_round_less_than_the_usual_ones(monkeypatch):
+    x, weight = normal(82, 1, 42, 58, 128), normal(83, 128, 128, 3, 3) / 34
+    exact, errors = direct(x, weight), []
+    for points in (minimal.POINTS, (0.0, 1.0, -1.0, 2.0, -2.0)):
+        monkeypatch.setattr(minimal, "POINTS", points)
+        for made in (minimal.transforms, minimal._planes):
+            monkeypatch.setattr(minimal, made.__name__, made.__wrapped__)
+        errors.append(float((Convolution(weight)(x) - exact).square().mean()))
+        monkeypatch.undo()
+    assert errors[0] < errors[1] / 4
+
+
 def test_a_bias_is_added():
     x, weight, bias = normal(84, 1, 7, 8, 32), normal(85, 32, 32, 3, 3) / 17, normal(86, 32)
     expected = direct(x, weight, bias.double()).float()
@@ -55,8 +68,3 @@ def test_few_channels_other_kernels_and_other_numbers_are_left_to_torch(shape, d
     convolve = Convolution(weight)
     assert not convolve.minimal
     torch.testing.assert_close(convolve(x).double(), direct(x, weight), rtol=1e-5, atol=1e-5)
-
-
-def test_rows_come_in_whole_tiles():
-    convolve = Convolution(normal(89, 32, 32, 3, 3))
-    assert [convolve.rows(pixels) for pixels in (448, 1100, 1 << 20)] == [8, 4, 4]
