@@ -27,6 +27,27 @@ class Quiet:
         yield from items
 
 
+def up_to(
+    progress: Progress, numbered: Iterable[tuple[int, Item]], what: str, total: int
+) -> Iterator[Item]:
+    """Yield items some of which are missing, and show how far they are.
+
+    Args:
+        progress: shows the work.
+        numbered: items, each with how many of ``total`` are behind once it is done, itself counted.
+        what: the work is called.
+        total: how many there would be if none were missing.
+    """
+    steps, done = progress.track(range(total), what, total), 0
+    for end, item in numbered:
+        for _ in range(done, end):
+            next(steps)
+        done = end
+        yield item
+    for _ in steps:  # to the end, whatever the last ones are
+        pass
+
+
 def slowly(
     progress: Progress,
     items: Iterable[Item],

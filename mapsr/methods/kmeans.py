@@ -32,7 +32,7 @@ from mapsr.methods.material import coarse_labels
 from mapsr.methods.method import FitWork, ImageFacts, Method, State, Task
 from mapsr.methods.parts import MethodParts, Runtime
 from mapsr.processors import one_thread
-from mapsr.progress import stage
+from mapsr.progress import stage, up_to
 from mapsr.settings import Plain, choice
 
 logger = logging.getLogger(__name__)
@@ -268,10 +268,10 @@ class KMeansVoting(Method):
         share = -(-self.settings.pixels // len(chips))
         features: list[Tensor] = []
         labels: list[Tensor] = []
-        shown = task.progress.track(enumerate(chips), "features", len(chips))
-        valid = ((number, chip) for number, chip in shown if chip.valid.any())
+        valid = ((number, chip) for number, chip in enumerate(chips) if chip.valid.any())
         pairs = in_order(lambda item: self._features([item[1]]), valid, ahead)
-        for (number, chip), found in pairs:
+        ends = ((pair[0][0] + 1, pair) for pair in pairs)
+        for (number, chip), found in up_to(task.progress, ends, "features", len(chips)):
             choices = chip.valid.nonzero()  # (n, 2)
             generator = torch.Generator().manual_seed(task.seed * 1_000_003 + number)
             rows, columns = choices[torch.randperm(len(choices), generator=generator)[:share]].T
@@ -279,8 +279,9 @@ class KMeansVoting(Method):
             pixels = rows * found.size[1] + columns
             features.append(found.at(pixels.to(self._runtime.device))[0].cpu())
             labels.append(coarse_labels(chip, task.coarse.table)[rows, columns].long())
-        none = torch.zeros(0, 1), torch.zeros(0, dtype=torch.int64)
-        return (torch.cat(features), torch.cat(labels)) if labels else none
+        if not labels:
+            return torch.zeros(0, 1), torch.zeros(0, dtype=torch.int64)
+        return torch.cat(features), torch.cat(labels)
 
     def _report(self, found: Tensor) -> None:
         clusters = self._fitted()

@@ -14,17 +14,9 @@ from mapsr.legends.outputs import lookup
 from mapsr.methods.ahead import in_order
 from mapsr.methods.extractor import FeatureExtractor, batches
 from mapsr.methods.parts import Runtime
-from mapsr.progress import Progress
+from mapsr.progress import Progress, up_to
 from mapsr.prompts import Sample, class_shares
 from mapsr.upsample import PixelFeatures
-
-_NONE = (
-    "No pixel of the scenes to fit on has a coarse label of a target class: check the coarse "
-    "product, legend.coarse and legend.crosswalk.",
-    "No pixel of the scenes to fit on has truth of a target class: check the truth and "
-    "legend.truth.",
-)
-"""What is said where there is no coarse label; and no truth."""
 
 
 class ChipMaterial:
@@ -118,19 +110,21 @@ class ChipMaterial:
 
     def _labelled(self, labels: str, what: str) -> Iterator[tuple[int, PixelFeatures, Tensor]]:
         """Yield batches with the number of their first chip; those without labels are left out."""
-        found = in_order(self._extracted, self._read_all(labels), self._ahead)
-        steps = self.progress.track(range(len(self._chips)), what, len(self._chips))
-        done, first = 0, -1
-        for (first, batch, planes), features in found:
+        pairs = in_order(self._extracted, self._read_all(labels), self._ahead)
+        ends = ((pair[0][0] + len(pair[0][1]), pair) for pair in pairs)
+        none = True
+        for (first, batch, planes), features in up_to(self.progress, ends, what, len(self._chips)):
+            none = False
             self._extractor.keep(batch, features)
-            for _ in range(done, first + len(batch)):
-                next(steps)
-            done = first + len(batch)
             yield first, features, padded(planes, features)
-        for _ in steps:  # to the end, whatever the last chips hold
-            pass
-        if first < 0:
-            raise PromptError(_NONE[labels == "truth"])
+        if none:
+            label, check = "a coarse label", "coarse product, legend.coarse and legend.crosswalk"
+            if labels == "truth":
+                label, check = "truth", "truth and legend.truth"
+            raise PromptError(
+                f"No pixel of the scenes to fit on has {label} of a target class: check the "
+                f"{check}."
+            )
 
     def _read_all(self, labels: str) -> Iterator[tuple[int, list[Chip], Tensor]]:
         """Batches with some label, each with the number of its first chip and its labels."""
