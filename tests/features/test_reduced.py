@@ -133,7 +133,7 @@ def test_values_of_one_sign_have_as_many_steps_as_others():
     assert error.square().mean().sqrt() < 1.1 * (64 / 12) ** 0.5 / 254
 
 
-def test_the_first_block_keeps_its_numbers(encoder):
+def test_the_first_block_keeps_its_numbers():
     other = ViT(SETTINGS)
     other.reduce(torch.int8, BFLOAT16)
     kept = [
