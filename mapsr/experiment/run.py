@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mapsr.data import Scene, Scenes, SceneSource
-from mapsr.errors import DataError
+from mapsr.errors import DataError, MapsrError
 from mapsr.evaluation.judging import (
     COARSE,
     MAP,
@@ -70,7 +70,11 @@ def run_experiment(settings: RunSettings, progress: Progress) -> tuple[Path, Met
         run = Run(
             settings, folder, watch, mirror, progress, legends, scenes, source, found, fingerprint
         )
-        return folder.path, run.results()
+        try:
+            return folder.path, run.results()
+        except MapsrError:
+            run.require_same_inputs()  # where they changed, that is the cause
+            raise
 
 
 def finished_run(settings: RunSettings) -> tuple[Path, Metrics] | None:

@@ -98,16 +98,38 @@ class _Open:
         self.error: MapsrError | None = None
         self.end: Future[None] | None = None
 
+        self._states = {**job.about.get(INPUTS, {}), **job.about.get(PRODUCTS, {})}
+
+    def fail(self, error: MapsrError) -> None:
+        """End with an error; where a file changed meanwhile, that is the cause."""
+        try:
+            self._require_unchanged()
+        except MapsrError as cause:
+            error = cause
+        self.error = error
+        self.work.close()
+
+    def _require_unchanged(self) -> None:
+        if changed := changed_files(self._states, self.job.inputs, gone=False):
+            self.work.remove()  # parts of it are of other inputs than the rest
+            raise RasterError(
+                f"{', '.join(changed[:3])} changed while {self.job.out} was made from it, so that "
+                "the map would be of both: nothing is written; the same command begins again."
+            )
+
+    def _require_present(self) -> None:
+        if gone := changed_files(self._states, self.job.inputs):
+            raise RasterError(
+                f"{', '.join(gone[:3])} can't be read any more, so that nobody can say whether "
+                f"{self.job.out} is of one state of it: what is done is kept, and once it can be "
+                "read, the same command goes on from there."
+            )
+
     def assemble(self, progress: Progress) -> None:
         job = self.job
         tags = {**job.tags, JOB_TAG: job.hash}
-        states = {**job.about.get(INPUTS, {}), **job.about.get(PRODUCTS, {})}
-        if changed := changed_files(states, job.inputs):
-            self.work.remove()  # parts of it are of other inputs than the rest
-            raise RasterError(
-                f"{', '.join(changed[:3])} changed while {job.out} was made from it, so that the "
-                "map would be of both: nothing is written; the same command begins again."
-            )
+        self._require_unchanged()
+        self._require_present()
         if job.beside is not None:
             job.beside(self.work.load(unit.number) for unit in job.raster.units)
         parts = job.raster, self.work, job.out, job.legend, tags, progress
@@ -164,13 +186,13 @@ class _Runner:
         """Yield once for each unit that is done, now or before."""
         for task, result in self._engine.run(self._tasks()):
             one = self._open[task.job]
-            if isinstance(result, MapsrError):
-                one.error = one.error or result
-            elif one.error is None:
+            if one.error is None:
                 try:
+                    if isinstance(result, MapsrError):
+                        raise result
                     one.work.save(task.unit.number, result)
                 except MapsrError as error:
-                    one.error = error
+                    one.fail(error)
             one.waiting -= 1
             self._settle(one)
             yield from self._counted()
@@ -229,10 +251,8 @@ class _Runner:
             raise
 
     def _settle(self, one: _Open) -> None:
-        """Put a map together once its last unit is there; free a job that failed."""
-        if one.error is not None:
-            one.work.close()
-        elif one.waiting == 0 and one.end is None:
+        """Put a map together once its last unit is there."""
+        if one.error is None and one.waiting == 0 and one.end is None:
             one.end = self._finisher.submit(one.assemble, self._progress)
             self._ends.append(one.end)
             if len(self._ends) > _BACKLOG:

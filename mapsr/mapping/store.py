@@ -185,18 +185,25 @@ def _below(head: str, arrays: Mapping[str, Any]) -> dict[str, Any]:
     return {key.removeprefix(head): one for key, one in arrays.items() if key.startswith(head)}
 
 
-def changed_files(states: Mapping[str, State], paths: Iterable[Path] = ()) -> list[str]:
+def changed_files(
+    states: Mapping[str, State], paths: Iterable[Path] = (), *, gone: bool = True
+) -> list[str]:
     """Return the files that are not any more what ``file_states`` said of them.
 
     Args:
         states: what it said.
         paths: of which it said so; those of this machine need not be named again, but a name of
             what lies on the network is not enough to ask for it.
+        gone: count those that are not there, or don't answer.
     """
     remote = {name: one for name, one in _named(paths).items() if isinstance(one, RemotePath)}
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         now = list(pool.map(_state_or_none, [remote.get(name, Path(name)) for name in states]))
-    return [name for name, one in zip(states, now, strict=True) if one != list(states[name])]
+    return [
+        name
+        for name, one in zip(states, now, strict=True)
+        if one != list(states[name]) and (gone or one is not None)
+    ]
 
 
 def _state_or_none(path: Path) -> State | None:

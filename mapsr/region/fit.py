@@ -3,7 +3,7 @@
 import json
 import logging
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -69,16 +69,26 @@ def fit_region(
     if path.exists() and not (settings.overwrite or settings.restart):
         return _found(path, about), None
     with _work_folder(path, settings.restart) as folder:
-        fitted, method = _fit(good, settings, facts, folder, progress)
-        if changed := changed_files(cast(dict[str, State], about[INPUTS]), _files(good)):
-            raise DataError(
-                f"{', '.join(changed[:3])} changed while the method was fitted on it: nothing is "
-                "written; the same command begins again."
-            )
+        states = cast(dict[str, State], about[INPUTS])
+        try:
+            fitted, method = _fit(good, settings, facts, folder, progress)
+        except MapsrError:
+            _require_same(states, good, gone=False)  # then that is the cause
+            raise
+        _require_same(states, good, gone=True)
         with _writing(path):
             fitted = replace(fitted, about=about).save(path)
         method.settle()
     return fitted, method
+
+
+def _require_same(states: Mapping[str, State], images: Sequence[Image], *, gone: bool) -> None:
+    """Raise DataError where files of the images changed."""
+    if changed := changed_files(states, _files(images), gone=gone):
+        raise DataError(
+            f"{', '.join(changed[:3])} changed while the method was fitted on it: nothing is "
+            "written; the same command begins again."
+        )
 
 
 def _fit(

@@ -13,6 +13,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from mapsr.cli.main import main
+from mapsr.errors import RasterError
 
 
 @pytest.fixture(scope="module")
@@ -288,6 +289,51 @@ def test_an_image_that_changes_on_the_way_makes_no_mixed_map(run, image, tmp_pat
     assert mapped(run, mine, out) == 0
 
 
+def test_an_image_that_is_being_written_is_not_called_damaged(run, image, tmp_path, capsys):
+    # a reader that met half of it said that it is no raster: fetch or make the file again
+    from mapsr.mapping import jobs
+
+    mine, out = tmp_path / "mine.tif", tmp_path / "out" / "m.tif"
+    shutil.copy(image, mine)
+    save = jobs.WorkFolder.save
+
+    def cut(folder, number, result):
+        save(folder, number, result)
+        mine.write_bytes(b"II*")
+        raise RasterError("Can't read mine.tif: make it again.")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs.WorkFolder, "save", cut)
+        assert mapped(run, mine, out) == 1
+    said = capsys.readouterr().err
+    assert "mine.tif changed while" in said and "make it again" not in said
+    assert not [path for path in out.parent.rglob("*") if path.is_file()]
+    shutil.copy(image, mine)
+    assert mapped(run, mine, out) == 0
+
+
+def test_an_image_that_is_gone_for_a_while_costs_no_work(run, image, tmp_path, capsys):
+    # what was done was removed, as if the image were another one
+    from mapsr.mapping import jobs
+
+    mine, away, out = tmp_path / "mine.tif", tmp_path / "away.tif", tmp_path / "out" / "m.tif"
+    shutil.copy(image, mine)
+    assemble = jobs._Open.assemble
+
+    def unmounted(job, progress):
+        mine.rename(away)
+        assemble(job, progress)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(jobs._Open, "assemble", unmounted)
+        assert mapped(run, mine, out) == 1
+    assert "mine.tif can't be read any more" in capsys.readouterr().err and not out.exists()
+    units = [path.name for path in out.parent.rglob("unit-*.npz")]
+    away.rename(mine)
+    assert units and mapped(run, mine, out) == 0
+    assert f"going on, {len(units)} of {len(units)}" in capsys.readouterr().err
+
+
 def test_labels_that_change_during_a_fit_are_noticed(scene_folder, image, tmp_path, capsys):
     from mapsr.region import fit as fitting
 
@@ -299,10 +345,16 @@ def test_labels_that_change_during_a_fit_are_noticed(scene_folder, image, tmp_pa
         mine.write_bytes(mine.read_bytes() + b"\0")
         return fit(*given)
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fitting, "fit", rewritten)
-        assert fitted(scene_folder, "village", out, f"coarse={mine}") == 1
-    assert "mine.tif changed while the method was fitted" in capsys.readouterr().err
+    def cut(*given):
+        rewritten(*given)
+        raise RasterError("Can't read mine.tif: make it again.")
+
+    for meanwhile in (rewritten, cut):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(fitting, "fit", meanwhile)
+            assert fitted(scene_folder, "village", out, f"coarse={mine}") == 1
+        said = capsys.readouterr().err
+        assert "mine.tif changed while the method was fitted" in said and "again." not in said[:-20]
     assert [path.name for path in tmp_path.iterdir()] == ["mine.tif"]
 
 
