@@ -77,22 +77,18 @@ class LocalOperator(OneMatrix):
         """
         if values.is_cuda:
             return self.pool_at_once(values, labels, count, weights)
-        shape = len(values), count, values.shape[2]
-        # in double precision: sums of hundreds of terms, whose nearest neighbours are told apart
-        # by their last digits
-        pooled = values.new_zeros(shape, dtype=torch.float64)
-        exact = values.double()
+        pooled = values.new_zeros(len(values), count, values.shape[2])
         for part in self._chunks(1):
             names, sums = self._set_sums(part, labels, weights)
             tokens, column = self.cells.tokens[part].unique(return_inverse=True)  # (t,), (g, K)
             for image, name in enumerate(names):
                 cell, local = (name >= 0).nonzero(as_tuple=True)  # (n,) each
                 sets, row = name[cell, local].unique(return_inverse=True)
-                share = exact.new_zeros(len(sets), len(tokens))
+                share = values.new_zeros(len(sets), len(tokens))
                 place = row[:, None].expand(-1, column.shape[1]), column[cell]
-                share.index_put_(place, sums[image, cell, local].double(), accumulate=True)
-                pooled[image].index_add_(0, sets, share @ exact[image, tokens])
-        return pooled.to(values.dtype)
+                share.index_put_(place, sums[image, cell, local], accumulate=True)
+                pooled[image].index_add_(0, sets, share @ values[image, tokens])
+        return pooled
 
     def pool_at_once(
         self, values: Tensor, labels: Tensor, count: int, weights: Tensor | None = None
