@@ -51,7 +51,8 @@ def map_page(settings: PageSettings, progress: Progress) -> Page:
     layers: list[Layer] = []
     warnings = list(map(str, record.get("warnings") or ()))
     image = settings.image or _own_image(record)
-    infos = _infos(image, required=bool(settings.image)) if image else ()
+    asset = None if settings.image else _own_asset(record)
+    infos = _infos(image, asset, required=bool(settings.image)) if image else ()
     if infos:
         scale = configuration.get("scale") or _scale(infos[0])
         layers.append(ImageLayer(infos, grid, scale))
@@ -112,6 +113,12 @@ def _own_image(record: Mapping[str, Any]) -> str | None:
     return image if files and all(map(_is_there, files)) else None
 
 
+def _own_asset(record: Mapping[str, Any]) -> str | None:
+    """The asset that was the image, where ``_own_image`` names STAC items, not files."""
+    made = record.get("settings") or {}
+    return made.get("image_asset") if made.get("mosaic") else None
+
+
 def _own_products(record: Mapping[str, Any]) -> list[str]:
     """The products of a map as its record says them, where they are still there."""
     files = (record.get("product") or {}).get("files") or ()
@@ -125,10 +132,10 @@ def _is_there(file: str) -> bool:
     return is_there(Path(file))
 
 
-def _infos(image: str, *, required: bool) -> tuple[ImageInfo, ...]:
+def _infos(image: str, asset: str | None, *, required: bool) -> tuple[ImageInfo, ...]:
     """What is known of images; nothing where one can't be read and none is required."""
     try:
-        found = find_images(image, None)
+        found = find_images(image, None, image_asset=asset)
         for one in found.every:
             if one.error is not None:
                 raise one.error

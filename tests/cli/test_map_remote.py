@@ -132,6 +132,10 @@ def test_an_asset_is_chosen_by_name(server, folder, method, tmp_path, capsys):
     assert (labels_of(out) == labels_of(folder / "local.tif")).all()
     assert mapped(method, folder / "village_naip.tif", out, "image_asset=image") == 1
     assert "chooses an asset of a STAC item, and image=" in capsys.readouterr().err
+    # the page of a mosaic of items said that no image is there
+    assert mapped(method, image, tmp_path / "all.tif", "image_asset=image", "mosaic=true") == 0
+    assert main(["page", str(tmp_path / "all.tif")]) == 0
+    assert "No image is shown" not in (tmp_path / "all.html").read_text()
 
 
 def test_a_list_takes_addresses(server, folder, method, tmp_path, capsys):
