@@ -97,7 +97,6 @@ class _Open:
         self.resumed = len(self.done)
         self.error: MapsrError | None = None
         self.end: Future[None] | None = None
-
         self._states = {**job.about.get(INPUTS, {}), **job.about.get(PRODUCTS, {})}
 
     def fail(self, error: MapsrError) -> None:
@@ -117,8 +116,9 @@ class _Open:
                 "the map would be of both: nothing is written; the same command begins again."
             )
 
-    def _require_present(self) -> None:
+    def _require_same(self) -> None:
         if gone := changed_files(self._states, self.job.inputs):
+            self._require_unchanged()
             raise RasterError(
                 f"{', '.join(gone[:3])} can't be read any more, so that nobody can say whether "
                 f"{self.job.out} is of one state of it: what is done is kept, and once it can be "
@@ -128,8 +128,7 @@ class _Open:
     def assemble(self, progress: Progress) -> None:
         job = self.job
         tags = {**job.tags, JOB_TAG: job.hash}
-        self._require_unchanged()
-        self._require_present()
+        self._require_same()
         if job.beside is not None:
             job.beside(self.work.load(unit.number) for unit in job.raster.units)
         parts = job.raster, self.work, job.out, job.legend, tags, progress
