@@ -63,7 +63,7 @@ ROOMS = {
 # beside the rooms, open to all of them
 OPEN = {
     *("budgets", "changes", "contents", "downloads", "errors", "extras", "files", "findings"),
-    *("folders", "guard", "locks", "paths", "redaction", "reference", "remote", "sums"),
+    *("folders", "guard", "locks", "memory", "paths", "redaction", "reference", "remote", "sums"),
     *(
         "checkpoints",
         "plugins",

@@ -17,13 +17,13 @@ from mapsr.geo import WindowSettings
 from mapsr.mapping import GpuEngine, Raster, run_jobs
 from mapsr.mapping.blend import UnitBlend
 from mapsr.mapping.engines import read_chip
+from mapsr.memory import peak_memory_mib
 from mapsr.methods import MapSR
 from mapsr.methods.speed import ExactSettings, FastSettings
 from mapsr.progress import Progress, Quiet, Watch
 from mapsr.refine import RefineSettings
 from mapsr.refine.slic import batched_superpixels
 from mapsr.tracking import Stopwatch
-from mapsr.tracking.record import peak_memory_mib
 
 _MIB = 1 << 20
 _LOOK_S = 0.1

@@ -1,9 +1,7 @@
 """Voting: memory and time from 4 to 64 patches, the share of vectors, and one patch's vote."""
 
 import multiprocessing
-import resource
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +23,7 @@ from mapsr.labelling import (
 from mapsr.labelling.prompts import PatchPrompts
 from mapsr.mapping.local import cores
 from mapsr.mapping.plan import PatchPlan
+from mapsr.memory import peak_memory_mib
 from mapsr.progress import Progress, Quiet
 from mapsr.rounds import LabelSettings, run_labelling
 
@@ -130,8 +129,7 @@ def peak_of_labelling(settings: LabelSettings) -> float:
     """Label a region; peak memory of this process in MiB."""
     _forget(settings)
     run_labelling(settings, Quiet())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    return float(peak_memory_mib() or 0)
 
 
 def _in_process(settings: LabelSettings) -> float:

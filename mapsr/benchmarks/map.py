@@ -3,8 +3,6 @@
 import logging
 import multiprocessing
 import os
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Iterable, Iterator
@@ -18,6 +16,7 @@ from mapsr.geo import WindowSettings
 from mapsr.mapping import Engine, LocalEngine, MapJob, RayEngine, RaySettings, run_jobs
 from mapsr.mapping.engines import Outcome, UnitTask
 from mapsr.mapping.local import cores
+from mapsr.memory import peak_memory_mib
 from mapsr.progress import Progress, Quiet
 from mapsr.tracking import Stopwatch
 
@@ -107,8 +106,7 @@ def _in_process(folder: Path, size: tuple[int, int]) -> float:
 def peak_of_map(path: Path, out: Path) -> float:
     """Map a raster with the weight-free method; peak memory of this process in MiB."""
     _map([job(path, out, WindowSettings())], _local())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
+    return float(peak_memory_mib() or 0)
 
 
 def _seconds_per_mpx(folder: Path, size: tuple[int, int]) -> float:

@@ -15,6 +15,7 @@ from torch import Tensor
 from mapsr.data.landscape import Canvas, draw_landscape
 from mapsr.errors import MapsrError, WeightsError
 from mapsr.features import Texture, TextureSettings, ViT, ViTSettings
+from mapsr.memory import status_mib
 from mapsr.progress import Progress
 from mapsr.prompts import ClassPrompts
 from mapsr.refine import RefineSettings, refine
@@ -194,17 +195,10 @@ def _peak_mib(way: str, device: str) -> float:
         return (torch.cuda.max_memory_allocated() - before) / _MIB
     if not Path("/proc/self/clear_refs").exists():
         raise MapsrError("The benchmark reads a process's peak memory from /proc: run it on Linux.")
-    before = _status_kib("VmRSS")
+    held = status_mib("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # makes the peak start again
     getattr(chip, way)()
-    return (_status_kib("VmHWM") - before) / 1024
-
-
-def _status_kib(key: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(key + ":"):
-            return int(line.split()[1])
-    raise KeyError(key)
+    return status_mib("VmHWM") - held
 
 
 def _wait(device: torch.device) -> None:

@@ -15,11 +15,11 @@ from mapsr.errors import MapsrError, WeightsError
 from mapsr.geo import ImageInfo, ImageReader, Window, WindowSettings, spans
 from mapsr.legends import Legends, load_legend
 from mapsr.mapping import LocalSettings
+from mapsr.memory import peak_memory_mib, status_mib
 from mapsr.methods import FittedMethod, ImageFacts, Method
 from mapsr.methods.ahead import chips_ahead
 from mapsr.processors import one_thread
 from mapsr.region import MapSettings
-from mapsr.tracking.record import peak_memory_mib
 from mapsr.upsample import PixelFeatures
 from mapsr.weights import find_entry, locate
 
@@ -109,7 +109,7 @@ def measure(
         for layer in method.score([found]).values():
             layer.cpu()  # waits for the device
         seconds = time.perf_counter() - begin
-        peak = _peak_mib()
+        peak = peak_memory_mib()
     memory = None if peak is None or before is None else max(0.0, peak - before)
     cuda = torch.cuda.is_initialized()
     device = torch.cuda.max_memory_allocated() / _MIB if cuda else None
@@ -243,20 +243,6 @@ def _restart_peaks() -> None:
 
 def _memory_now_mib() -> float | None:
     try:
-        return _status_mib("VmRSS")
+        return status_mib("VmRSS")
     except OSError:
         return None
-
-
-def _peak_mib() -> float | None:
-    try:
-        return _status_mib("VmHWM")
-    except OSError:
-        return peak_memory_mib()
-
-
-def _status_mib(key: str) -> float:
-    """A number of /proc/self/status, which is in KiB."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii", errors="replace").splitlines()
-    (line,) = (line for line in lines if line.startswith(f"{key}:"))
-    return int(line.split()[1]) / 1024

@@ -22,6 +22,7 @@ from mapsr.mapping.outputs import Output
 from mapsr.measure.answer import Record, areas_record
 from mapsr.measure.areas import Sureness, measure_areas
 from mapsr.measure.labels import Labels, open_labels
+from mapsr.memory import peak_memory_mib
 from mapsr.methods import FittedMethod
 from mapsr.methods.speed import pace_of
 from mapsr.progress import Progress
@@ -30,7 +31,7 @@ from mapsr.region.derived import derive, is_whole, require_derived
 from mapsr.region.predicted import compared, kept_estimate
 from mapsr.region.settings import MapSettings
 from mapsr.settings import plain
-from mapsr.tracking.record import Stopwatch, peak_memory_mib, versions
+from mapsr.tracking.record import Stopwatch, versions
 
 logger = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import mapsr
 from mapsr.geo.states import state_of
+from mapsr.memory import peak_memory_mib
 from mapsr.redaction import redact_words
 from mapsr.remote import RemotePath
 from mapsr.tracking.commands import own_command
@@ -170,17 +171,6 @@ def fingerprint(path: Path) -> dict[str, object]:
         "size_bytes": path.stat().st_size,
         "sha256": sha256_of(path),
     }
-
-
-def peak_memory_mib() -> int | None:
-    """Return the most memory this process has held, in MiB; None where it is not counted."""
-    if sys.platform == "win32":
-        return None
-    import resource
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    # macOS counts bytes, every other Unix KiB
-    return round(peak / (1 << 20 if sys.platform == "darwin" else 1 << 10))
 
 
 def peak_cuda_memory_mib() -> int | None:

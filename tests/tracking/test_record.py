@@ -3,7 +3,6 @@ import json
 import os
 import subprocess
 import threading
-from types import SimpleNamespace
 
 import pytest
 
@@ -14,7 +13,6 @@ from mapsr.tracking.record import (
     fingerprint,
     git_state,
     peak_cuda_memory_mib,
-    peak_memory_mib,
     versions,
 )
 
@@ -148,18 +146,6 @@ def test_a_machine_without_git_has_no_state(tmp_path, monkeypatch):
     (tmp_path / ".git").mkdir()
     monkeypatch.setenv("PATH", "")
     assert git_state(tmp_path) is None
-
-
-@pytest.mark.parametrize(("system", "peak"), [("linux", 3072), ("darwin", 3), ("win32", None)])
-def test_peak_memory_is_in_mib_whatever_the_system_counts_in(system, peak, monkeypatch):
-    usage = SimpleNamespace(ru_maxrss=3 << 20)
-    monkeypatch.setattr("resource.getrusage", lambda who: usage)
-    monkeypatch.setattr(record_module.sys, "platform", system)
-    assert peak_memory_mib() == peak
-
-
-def test_peak_memory_of_this_process_is_plausible():
-    assert 10 < peak_memory_mib() < 1_000_000
 
 
 def test_no_gpu_memory_without_a_gpu(monkeypatch):
