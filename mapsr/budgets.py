@@ -45,6 +45,9 @@ RESPONSES = Budget(1 << 18, 8 << 20)
 """Filter responses of AnyUp's feature unification: 1 MiB on a CPU."""
 CELLS = Budget(1 << 18, 16 << 20)
 """A local operator's products: 1 MiB on a CPU, which its allocator hands out again."""
+POOLED_CELLS = Budget(16)
+"""Cells of a local operator whose sets are summed at once, at most: the more there are, the more
+tokens they look at together, and each set has a column for all of them."""
 ATTENTION = Budget(1 << 20, 16 << 20)
 """Logits of global attention, pixels x tokens of one head: 4 MiB on a CPU."""
 STRIP = Budget(2048, 1 << 40)

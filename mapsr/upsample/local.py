@@ -77,18 +77,22 @@ class LocalOperator(OneMatrix):
         """
         if values.is_cuda:
             return self.pool_at_once(values, labels, count, weights)
-        pooled = values.new_zeros(len(values), count, values.shape[2])
-        for part in self._chunks(1):
+        shape = len(values), count, values.shape[2]
+        # in double precision: sums of hundreds of terms, whose nearest neighbours are told apart
+        # by their last digits
+        pooled = values.new_zeros(shape, dtype=torch.float64)
+        exact = values.double()
+        for part in self._chunks(1, budgets.POOLED_CELLS.on(values)):
             names, sums = self._set_sums(part, labels, weights)
             tokens, column = self.cells.tokens[part].unique(return_inverse=True)  # (t,), (g, K)
             for image, name in enumerate(names):
                 cell, local = (name >= 0).nonzero(as_tuple=True)  # (n,) each
                 sets, row = name[cell, local].unique(return_inverse=True)
-                share = values.new_zeros(len(sets), len(tokens))
+                share = exact.new_zeros(len(sets), len(tokens))
                 place = row[:, None].expand(-1, column.shape[1]), column[cell]
-                share.index_put_(place, sums[image, cell, local], accumulate=True)
-                pooled[image].index_add_(0, sets, share @ values[image, tokens])
-        return pooled
+                share.index_put_(place, sums[image, cell, local].double(), accumulate=True)
+                pooled[image].index_add_(0, sets, share @ exact[image, tokens])
+        return pooled.to(values.dtype)
 
     def pool_at_once(
         self, values: Tensor, labels: Tensor, count: int, weights: Tensor | None = None
@@ -196,12 +200,12 @@ class LocalOperator(OneMatrix):
         token = self.cells.tokens[part]
         return values.index_select(1, token.flatten()).view(len(values), *token.shape, -1)
 
-    def _chunks(self, channels: int) -> list[slice]:
+    def _chunks(self, channels: int, cells: int | None = None) -> list[slice]:
         _, m, k = self.cells.shape
         # a cell's gathered tokens or products may outweigh its weights
         most = max(1.0, channels / m, channels / k)
-        elements = budgets.CELLS.on(self.weights)
-        return self.cells.chunks(int(elements / (len(self.weights) * most)))
+        elements = int(budgets.CELLS.on(self.weights) / (len(self.weights) * most))
+        return self.cells.chunks(elements if cells is None else min(elements, cells * m * k))
 
 
 def _local_sets(labels: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
