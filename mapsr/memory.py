@@ -10,11 +10,12 @@ def status_mib(key: str) -> float:
     """A number of Linux's account of this process, in MiB: VmRSS now, VmHWM at its peak.
 
     Raises:
-        OSError: the system keeps no such account.
+        OSError: the system keeps no such account; containers that make up their own may lack a key.
     """
-    lines = _STATUS.read_text(encoding="ascii", errors="replace").splitlines()
-    (line,) = (line for line in lines if line.startswith(f"{key}:"))
-    return int(line.split()[1]) / 1024
+    for line in _STATUS.read_text(encoding="ascii", errors="replace").splitlines():
+        if line.startswith(f"{key}:"):
+            return int(line.split()[1]) / 1024
+    raise OSError(f"{_STATUS} has no {key}")
 
 
 def peak_memory_mib() -> int | None:
@@ -28,7 +29,7 @@ def peak_memory_mib() -> int | None:
     if sys.platform == "linux":
         try:
             return round(status_mib("VmHWM"))
-        except OSError:  # /proc is not there
+        except OSError:
             pass
     import resource
 

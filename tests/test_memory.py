@@ -21,6 +21,16 @@ def test_peak_memory_is_in_mib_whatever_the_system_counts_in(system, peak, tmp_p
     assert peak_memory_mib() == peak
 
 
+@linux
+@pytest.mark.parametrize("account", ["VmPeak: 9 kB\n", ""])
+def test_a_container_without_the_peak_is_asked_otherwise(account, tmp_path, monkeypatch):
+    (tmp_path / "status").write_text(account)
+    monkeypatch.setattr(memory, "_STATUS", tmp_path / "status")
+    with pytest.raises(OSError, match="has no VmHWM"):
+        status_mib("VmHWM")
+    assert 10 < peak_memory_mib() < 1_000_000
+
+
 def test_peak_memory_of_this_process_is_plausible():
     assert 10 < peak_memory_mib() < 1_000_000
 

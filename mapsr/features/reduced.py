@@ -145,7 +145,7 @@ def whole_linear(x: Tensor, layer: nn.Module, bias: Tensor | None) -> Tensor:
     # not so small that float32 could not tell the steps beside the middle apart
     step = torch.maximum((high - low).div_(2 * _LARGEST), middle.abs().mul_(_RELATIVE))
     step.clamp_min_(_TINY)
-    # in place where the rows are a copy already: what is in the cache stays there
+    # in place wherever the memory is ours, also as numbers of another type: it is in the cache
     steps = rows * (1 / step) if x.dtype == torch.float32 else rows.mul_(1 / step)
     whole = steps.sub_(middle / step).round_().to(torch.int8)
     products = torch._int_mm(whole, matrix)

@@ -21,10 +21,10 @@ UNITS = 6
 """Of a scene."""
 
 
-def finished_run(scenes, folder):
-    """`mapsr run` on the miniature data set; returns its folder."""
-    command = [
-        "data=geotiff",
+def run_words(scenes, folder):
+    """The words of `mapsr run` on the miniature data set."""
+    return [
+        *("run", *QUICK, "data=geotiff"),
         f"data.root={scenes}",
         "data.image=*/{scene}_naip.tif",
         "data.coarse=*/{scene}_nlcd_30m.tif",
@@ -32,8 +32,13 @@ def finished_run(scenes, folder):
         "data.fit=train/*",
         "data.score=val/*",
         "logger=none",
+        f"output={folder}",
     ]
-    assert main(["run", *QUICK, *command, f"output={folder}"]) == 0
+
+
+def finished_run(scenes, folder):
+    """Do that run; returns its folder."""
+    assert main(run_words(scenes, folder)) == 0
     return folder
 
 

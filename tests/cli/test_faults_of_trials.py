@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
-from make_maps import QUICK_FIT, finished_run, fitted, labels_of, mapped
+from make_maps import QUICK_FIT, finished_run, fitted, labels_of, mapped, run_words
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
@@ -356,6 +356,26 @@ def test_labels_that_change_during_a_fit_are_noticed(scene_folder, image, tmp_pa
         said = capsys.readouterr().err
         assert "mine.tif changed while the method was fitted" in said and "again." not in said[:-20]
     assert [path.name for path in tmp_path.iterdir()] == ["mine.tif"]
+
+
+def test_an_image_that_is_being_written_during_a_run_is_not_called_damaged(
+    scene_folder, tmp_path, capsys
+):
+    from mapsr.experiment import run as running
+
+    scenes, folder = tmp_path / "scenes", tmp_path / "run"
+    shutil.copytree(scene_folder, scenes)
+
+    def cut(*given):
+        (scenes / "val" / "village_naip.tif").write_bytes(b"II*")
+        raise RasterError("Can't read village_naip.tif: make it again.")
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(running, "judge", cut)
+        assert main(run_words(scenes, folder)) == 1
+    said = capsys.readouterr().err
+    assert "changed while the run was under way" in said and "make it again" not in said
+    assert not (folder / "metrics.json").exists()
 
 
 def test_what_a_kill_left_does_not_stop_the_next_attempt(scene_folder, tmp_path):
