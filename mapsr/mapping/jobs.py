@@ -267,7 +267,8 @@ class _Runner:
             return self._reports[number]
         one = self._open[number]
         error = one.error
-        if error is None and one.end is not None:
+        if error is None:
+            assert one.end is not None, f"{one.waiting} units of {one.job.out} never came back"
             try:
                 one.end.result()
             except MapsrError as failure:

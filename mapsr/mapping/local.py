@@ -118,7 +118,7 @@ class LocalEngine:
         _share_heaps()
         pool = ThreadPoolExecutor(self.workers, "mapsr")
         under_way: deque[_Step] = deque()
-        failed: set[int] = set()
+        taker = _Taker()
         with one_thread():
             try:
                 for task in tasks:
@@ -128,15 +128,15 @@ class LocalEngine:
                         under_way.append(_Step(task, blend, None, True))
                         # nothing to wait for: else an empty area would pile up behind its edge
                         while under_way and under_way[0].is_done:
-                            yield from _taken(under_way.popleft(), failed)
+                            yield from taker.take(under_way.popleft())
                     for number, windows in enumerate(batches, start=1):
                         future = pool.submit(score_batch, task.raster, windows, self._score)
                         under_way.append(_Step(task, blend, future, number == len(batches)))
                         # each worker has one in hand and one waiting
                         while len(under_way) > 2 * self.workers:
-                            yield from _taken(under_way.popleft(), failed)
+                            yield from taker.take(under_way.popleft())
                 while under_way:
-                    yield from _taken(under_way.popleft(), failed)
+                    yield from taker.take(under_way.popleft())
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
 
@@ -185,23 +185,29 @@ def _devices(device: torch.device) -> list[torch.device]:
     return [torch.device("cuda", number) for number in range(torch.cuda.device_count())]
 
 
-def _taken(step: _Step, failed: set[int]) -> Iterator[Outcome]:
-    """Add a batch to its unit, and yield the unit with its last batch or its first failure."""
-    key = id(step.blend)
-    try:
-        batch = step.future.result() if step.future else None
-    except MapsrError as error:
-        if key not in failed:
-            failed.add(key)
-            yield step.task, error
-        return
-    if key in failed:
-        return
-    if batch is not None and batch.windows:
-        step.blend.add(batch.windows, batch.valid, batch.scores)
-    if step.last:
-        raster = step.task.raster
-        yield step.task, step.blend.result(raster.outputs, raster.channels)
+class _Taker:
+    """Adds batches to their units, in the order of the tasks."""
+
+    def __init__(self) -> None:
+        # the unit itself: another one may get its place in memory, and so its id
+        self._failed: UnitBlend | None = None
+
+    def take(self, step: _Step) -> Iterator[Outcome]:
+        """Add a batch to its unit, and yield the unit with its last batch or its first failure."""
+        try:
+            batch = step.future.result() if step.future else None
+        except MapsrError as error:
+            if step.blend is not self._failed:
+                self._failed = step.blend
+                yield step.task, error
+            return
+        if step.blend is self._failed:
+            return
+        if batch is not None and batch.windows:
+            step.blend.add(batch.windows, batch.valid, batch.scores)
+        if step.last:
+            raster = step.task.raster
+            yield step.task, step.blend.result(raster.outputs, raster.channels)
 
 
 def _share_heaps() -> None:

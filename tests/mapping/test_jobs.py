@@ -1,6 +1,8 @@
 import contextlib
+import gc
 import threading
 import time
+from concurrent.futures import Future
 
 import numpy as np
 import pytest
@@ -11,7 +13,9 @@ from make_rasters import EVERY, LEGEND, engine, grid, image_file, job, noise_fil
 import mapsr.mapping.jobs
 from mapsr.errors import ConfigError, RasterError
 from mapsr.geo import WindowSettings, read_tags, write_raster
-from mapsr.mapping import Output, assembly, run_jobs
+from mapsr.mapping import Output, assembly, local, run_jobs
+from mapsr.mapping.blend import UnitBlend, UnitResult
+from mapsr.mapping.engines import ScoredBatch, UnitTask
 from mapsr.mapping.jobs import JOB_TAG
 from mapsr.progress import Quiet
 
@@ -225,6 +229,24 @@ def test_a_folder_at_the_output_is_refused(image, tmp_path):
     (tmp_path / "map.tif").mkdir()
     [report] = run_jobs([job(image, tmp_path / "map.tif")], engine(failing_at(1)), Quiet())
     assert "map.tif is a folder; choose another out=." in str(report.error)
+
+
+def test_a_unit_is_not_taken_for_the_failed_one_whose_memory_it_got(image, tmp_path):
+    # it was left out, and no word was said of its map
+    raster = job(image, tmp_path / "map.tif").raster
+    task, good = UnitTask(0, raster, raster.units[0]), Future()
+    good.set_result(ScoredBatch((), torch.zeros(0, 1, 1), {}))
+    taker = local._Taker()
+    for _ in range(10):  # whether memory is given out again at once is chance
+        bad, blend = Future(), UnitBlend(raster.plan, task.unit)
+        bad.set_exception(RasterError("broken"))
+        assert len(list(taker.take(local._Step(task, blend, bad, True)))) == 1
+        assert list(taker.take(local._Step(task, blend, good, True))) == []
+        del blend, bad
+        gc.collect()  # an error holds the frame that held the unit
+        for other in [UnitBlend(raster.plan, task.unit) for _ in range(20)]:
+            [(_, result)] = taker.take(local._Step(task, other, good, True))
+            assert isinstance(result, UnitResult)
 
 
 def test_one_failure_leaves_the_other_jobs_alone(whole, image, tmp_path):
