@@ -83,11 +83,11 @@ def fit_region(
 
 
 def _require_same(states: Mapping[str, State], images: Sequence[Image], *, gone: bool) -> None:
-    """Raise DataError where files of the images changed."""
+    """Raise DataError where files of the images changed, or with ``gone`` are not there."""
     if changed := changed_files(states, _files(images), gone=gone):
         raise DataError(
-            f"{', '.join(changed[:3])} changed while the method was fitted on it: nothing is "
-            "written; the same command begins again."
+            f"{', '.join(changed[:3])} changed while the method was fitted on it"
+            f"{', or is gone' if gone else ''}: nothing is written; the same command begins again."
         )
 
 
